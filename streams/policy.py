@@ -1,0 +1,95 @@
+"""The policy of one model: every number that a decision depends on, carried whole in the log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+
+class StalenessPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When a training pays."""
+
+    period: timedelta = timedelta(hours=1)
+    """Event time of one decision period."""
+    maturity: timedelta = timedelta(0)
+    """How long after a period's end its labels are waited for (event time)."""
+    training_worth_errors: float = 200.0
+    """Price of a training in units of loss (for classifiers: wrong answers)."""
+    guard_sd: float = 2.0
+    """Buy only if the present excess is at least so many standard deviations above 0."""
+    enabled: bool = True
+
+
+class AdmissionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What bounds the trainings of a model. Durations are event time."""
+
+    cooldown: timedelta = timedelta(0)
+    trainings_per_30_days: int = 60
+    """Budget of started runs in any 30 days of event time."""
+    attempts: int = 3
+    """Tries of one run when infrastructure fails."""
+    deadline: timedelta = timedelta(hours=1)
+    """Controller time from the start of an attempt to its end."""
+    failures_to_open: int = 5
+    """So many failed runs in a row stop automatic trainings until a person asks for one."""
+
+
+class TrainingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What is trained, on what, and what must be true of it before it may be tried."""
+
+    recipe: str = "xgboost"
+    parameters: dict[str, float] = {}
+    """Fixed parameters of the recipe."""
+    search: dict[str, tuple[float, float]] = {}
+    """Searched parameters, each (low, high)."""
+    trials: int = 1
+    window_rows: int = 5_000
+    holdout_rows: int = 200
+    """The newest labelled rows, kept from training, for the gate."""
+    minimum_rows: int = 500
+    minimum_class_rows: int = 20
+    gate_margin: float = 0.05
+    """The candidate may lose at most so much more than the champion on the holdout."""
+    task: str = "classification"
+
+
+class CanaryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How a candidate is let in (units are labelled rows and answered rows)."""
+
+    margin: float = 0.02
+    """Loss: the candidate must be proved less than so much worse."""
+    alpha_promote: float = 0.05
+    alpha_rollback: float = 0.05
+    steps: tuple[float, ...] = (0.1, 0.5, 1.0)
+    step_rows: int = 100
+    """Minimum exposure: rows answered in a step, by both arms together, before the next."""
+    shadow_rows: int = 20_000
+    """Labelled rows in shadow after which an undecided candidate is rejected."""
+    failure_margin: float = 0.01
+    latency_ratio: float = 2.0
+    bake_rows: int = 1_000
+    """Labelled rows for which the previous champion stays in shadow after the promotion."""
+    deadline: timedelta = timedelta(days=7)
+    """Controller time from shadow to promotion."""
+
+
+class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the detectors may be wrong, and what they ignore."""
+
+    false_alarm_every_rows: int = 100_000
+    """Declared mean number of rows to a false alarm, whole model."""
+    tolerance_sd: float = 0.1
+    burn_in_rows: int = 500
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it."""
+
+    staleness: StalenessPolicy = StalenessPolicy()
+    admission: AdmissionPolicy = AdmissionPolicy()
+    training: TrainingPolicy = TrainingPolicy()
+    canary: CanaryPolicy = CanaryPolicy()
+    drift: DriftPolicy = DriftPolicy()
+    log: dict[str, str] = {}
+    """Per feature: keep | hash | bin | drop; 'keep' where not named."""
