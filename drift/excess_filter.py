@@ -1,0 +1,145 @@
+"""How much worse the champion is than a fresh model, estimated from its losses against a reference (a challenger, or 0).
+
+    D_t = m + e_t + noise     m: a fresh champion against the reference; kept across trainings
+                              e: excess loss of the champion over a fresh model; 0 at a training
+    e_{t+1} = e_t + g_t + step,  g_{t+1} = DAMP * g_t + step;  g (how fast models go stale here) is kept across trainings
+
+Four Kalman filters, which differ in how large a step of e they expect, are weighted by their recent predictive
+likelihood: slow ones win in calm, fast ones at jumps. Plain floats in a fixed order, so that every machine folds alike.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import msgspec
+
+SPEEDS: Final = (0.0, 0.003, 0.03, 0.3)
+"""Variance of a step of e, as a share of the noise of D."""
+FRESH: Final = 0.25
+"""Variance of e right after a training (luck of a fit), as a share of the noise."""
+GROWTH: Final = 0.3
+"""Variance of g before anything is known, as a share of the noise."""
+TURN: Final = 1e-4
+WANDER: Final = 1e-4
+"""Variances of a step of g and of m, as shares of the noise."""
+DAMP: Final = 0.95
+FORGET: Final = 0.95
+"""Memory of the filters' weights, per period."""
+NOISE_MEMORY: Final = 60.0
+"""Periods over which the noise is averaged."""
+
+Vector = tuple[float, float, float]
+Matrix = tuple[Vector, Vector, Vector]
+
+
+class Track(msgspec.Struct, frozen=True, kw_only=True):
+    """One filter: mean and covariance of (m, e, g), and its log weight."""
+
+    mean: Vector = (0.0, 0.0, 0.0)
+    covariance: Matrix = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    log_weight: float = 0.0
+
+
+class Excess(msgspec.Struct, frozen=True, kw_only=True):
+    """The estimate. `noise` is the variance of D in a usual period; 0: nothing observed yet."""
+
+    tracks: tuple[Track, ...] = (Track(),) * len(SPEEDS)
+    noise: float = 0.0
+    noise_count: float = 20.0
+    usual_rows: float = 0.0
+    previous: float | None = None
+    """D one period earlier under the same champion."""
+
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each filter; they add up to 1."""
+        top = max(track.log_weight for track in self.tracks)
+        raw = [math.exp(track.log_weight - top) for track in self.tracks]
+        total = sum(raw)
+        return tuple(weight / total for weight in raw)
+
+    def present(self) -> tuple[float, float, float]:
+        """e now, its standard deviation (spread of the filters included), and g."""
+        weights = self.weights()
+        excess = sum(w * t.mean[1] for w, t in zip(weights, self.tracks, strict=True))
+        growth = sum(w * t.mean[2] for w, t in zip(weights, self.tracks, strict=True))
+        variance = sum(w * (t.covariance[1][1] + (t.mean[1] - excess) ** 2) for w, t in zip(weights, self.tracks, strict=True))
+        return excess, math.sqrt(max(variance, 0.0)), growth
+
+
+def observe(state: Excess, *, rows: int, difference: float, row_variance: float, first_of_champion: bool) -> Excess:
+    """Learn one period: mean difference over `rows` labelled rows, and the variance of one row's difference (used once, at the start)."""
+    noise, count, usual = state.noise, state.noise_count, state.usual_rows
+    tracks = state.tracks
+    if noise == 0.0:
+        noise, usual = max(row_variance, 1e-9) / rows, float(rows)
+        prior = ((100.0 * noise, 0.0, 0.0), (0.0, FRESH * noise, 0.0), (0.0, 0.0, GROWTH * noise))
+        tracks = tuple(msgspec.structs.replace(track, covariance=prior) for track in tracks)
+    if not first_of_champion:
+        tracks = tuple(_predict(track, speed, noise) for track, speed in zip(tracks, SPEEDS, strict=True))
+        if state.previous is not None:
+            # Half the squared difference of neighbours: blind to trend, sees autocorrelation. Bounded: a jump is not noise.
+            noise += (min((difference - state.previous) ** 2 / 2.0, 9.0 * noise) - noise) / count
+        count = min(count + 1.0, NOISE_MEMORY)
+    observed_noise = noise * usual / rows
+    updated = [_update(track, difference, observed_noise) for track in tracks]
+    top = max(track.log_weight for track in updated)
+    return Excess(
+        tracks=tuple(msgspec.structs.replace(track, log_weight=track.log_weight - top) for track in updated),
+        noise=noise,
+        noise_count=count,
+        usual_rows=usual + (rows - usual) / 20.0,
+        previous=difference,
+    )
+
+
+def fresh_champion(state: Excess) -> Excess:
+    """A new champion serves: e starts at 0 with the luck of a fit as its variance; m and g are kept."""
+    return msgspec.structs.replace(
+        state, tracks=tuple(_without_excess(track, FRESH * state.noise) for track in state.tracks), previous=None
+    )
+
+
+def _predict(track: Track, speed: float, noise: float) -> Track:
+    m, e, g = track.mean
+    (mm, me, mg), (_, ee, eg), (_, _, gg) = track.covariance
+    # F P F' with F = [[1,0,0],[0,1,1],[0,0,DAMP]], written out.
+    new_me, new_mg = me + mg, DAMP * mg
+    new_ee, new_eg, new_gg = ee + 2.0 * eg + gg, DAMP * (eg + gg), DAMP * DAMP * gg
+    new_mm = mm + WANDER * noise
+    new_ee += speed * noise
+    new_gg += TURN * noise
+    return Track(
+        mean=(m, e + g, DAMP * g),
+        covariance=((new_mm, new_me, new_mg), (new_me, new_ee, new_eg), (new_mg, new_eg, new_gg)),
+        log_weight=track.log_weight,
+    )
+
+
+def _update(track: Track, difference: float, noise: float) -> Track:
+    covariance = track.covariance
+    column = tuple(row[0] + row[1] for row in covariance)  # P h with h = (1, 1, 0)
+    variance = column[0] + column[1] + noise
+    residual = difference - track.mean[0] - track.mean[1]
+    gain = tuple(value / variance for value in column)
+    rows = [tuple(covariance[i][j] - gain[i] * column[j] for j in range(3)) for i in range(3)]
+    mean = tuple(value + k * residual for value, k in zip(track.mean, gain, strict=True))
+    return Track(
+        mean=(mean[0], mean[1], mean[2]),
+        covariance=(_vector(rows[0]), _vector(rows[1]), _vector(rows[2])),
+        log_weight=FORGET * track.log_weight - 0.5 * (math.log(variance) + min(residual * residual / variance, 16.0)),
+    )
+
+
+def _without_excess(track: Track, variance: float) -> Track:
+    (mm, _, mg), _, (_, _, gg) = track.covariance
+    return msgspec.structs.replace(
+        track,
+        mean=(track.mean[0], 0.0, track.mean[2]),
+        covariance=((mm, 0.0, mg), (0.0, variance, 0.0), (mg, 0.0, gg)),
+    )
+
+
+def _vector(values: tuple[float, ...]) -> Vector:
+    return values[0], values[1], values[2]
