@@ -1,0 +1,130 @@
+"""Puts routes in force: loads what they name, off the event loop, and swaps each in whole.
+
+A route whose champion cannot be loaded waits, and the one in force goes on. A candidate or control that cannot be loaded
+never answers: its route comes into force without it, and every row counts as a failure of it until it can be loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from serving.adapters.lane import Lane
+from serving.adapters.live import LiveRoute, LiveRoutes, LoadedRelease, SideArm
+from serving.adapters.model_cache import LastKnown, ModelCache, ReleaseUnusable
+from serving.adapters.serving_meters import ServingMeters
+from serving.router import accepts, scored_arms
+from streams.events import Route
+
+_log = logging.getLogger(__name__)
+
+
+class RouteInstaller:
+    """Owned by one thread; what it swaps is read by the event loop."""
+
+    def __init__(self, cache: ModelCache, live: LiveRoutes, meters: ServingMeters) -> None:
+        self._cache = cache
+        self._live = live
+        self._meters = meters
+        self._lanes: dict[str, Lane] = {}
+        self._privacy: dict[str, dict[str, str]] = {}
+        self._offered: dict[str, Route] = {}
+
+    def start_from_cache(self) -> None:
+        """Put the last known routes in force; what cannot be is logged and waits for the log."""
+        try:
+            known = self._cache.last_known()
+        except ValueError as error:
+            _log.error("%s", error)
+            return
+        self._privacy = {model: dict(modes) for model, modes in known.privacy.items()}
+        for route in known.routes:
+            self._offered[route.model] = route
+        self.install(remember=False)
+
+    def set_privacy(self, model: str, modes: Mapping[str, str]) -> None:
+        """Take the log modes of a model, and put them in force at once if it is served."""
+        self._privacy[model] = dict(modes)
+        live = self._live.get(model)
+        if live is not None and live.privacy != self._privacy[model]:
+            self._swap(live.route, live.champion, live.side_arms)
+            self._remember()
+
+    def knows_privacy(self, model: str) -> bool:
+        """Whether this model's log modes are known."""
+        return model in self._privacy
+
+    def offer(self, route: Route) -> None:
+        """Take note of a route; only the newest offered is installed."""
+        live = self._live.get(route.model)
+        newest = self._offered.get(route.model) or (live.route if live else None)
+        if accepts(newest, route):
+            self._offered[route.model] = route
+
+    def install(self, *, remember: bool = True) -> None:
+        """Put every offered route in force that can be, and try again what was not complete. Never raises for a bad release."""
+        changed = False
+        for route in tuple(self._offered.values()):
+            changed |= self._install(route)
+        for live in self._live.all():
+            if live.route.model not in self._offered and not live.complete():
+                changed |= self._complete(live)
+        if changed:
+            self._close_unused_lanes()
+            if remember:
+                self._remember()
+
+    def _install(self, route: Route) -> bool:
+        try:
+            champion = self._cache.load(route.model, route.champion)
+        except ReleaseUnusable as error:
+            _log.error("route generation %d of %s waits: %s", route.generation, route.model, error)
+            return False
+        side_arms = [self._side_arm(route, arm, release, champion) for arm, release in scored_arms(route)[1:]]
+        del self._offered[route.model]
+        self._swap(route, champion, tuple(side_arms))
+        return True
+
+    def _complete(self, live: LiveRoute) -> bool:
+        """Load what could not be loaded before; the arms that were there keep their circuits."""
+        side_arms = tuple(
+            side if side.lane is not None else self._side_arm(live.route, side.arm, side.release, live.champion)
+            for side in live.side_arms
+        )
+        if all(new is old or new.lane is None for new, old in zip(side_arms, live.side_arms, strict=True)):
+            return False
+        self._swap(live.route, live.champion, side_arms)
+        return True
+
+    def _side_arm(self, route: Route, arm: str, digest: str, champion: LoadedRelease) -> SideArm:
+        try:
+            loaded = self._cache.load(route.model, digest)
+        except ReleaseUnusable as error:
+            _log.error("%s of %s cannot answer, the champion does: %s", arm, route.model, error)
+            return SideArm(arm=arm, release=digest, lane=None)
+        if loaded.contract.target != champion.contract.target:
+            # Class indices of the two would mean different things.
+            _log.error("%s %s of %s has another target than the champion: it cannot answer", arm, digest, route.model)
+            return SideArm(arm=arm, release=digest, lane=None)
+        if digest not in self._lanes:
+            self._lanes[digest] = Lane(loaded.predictor, loaded.contract.target, digest[:12])
+        return SideArm(arm=arm, release=digest, lane=self._lanes[digest])
+
+    def _swap(self, route: Route, champion: LoadedRelease, side_arms: tuple[SideArm, ...]) -> None:
+        privacy = self._privacy.get(route.model, {})
+        self._live.swap(LiveRoute(route=route, champion=champion, side_arms=side_arms, privacy=privacy))
+        self._meters.show_route(route.model, route.generation, route.share)
+
+    def _remember(self) -> None:
+        routes = tuple(live.route for live in self._live.all())
+        privacy = {route.model: self._privacy[route.model] for route in routes if route.model in self._privacy}
+        try:
+            self._cache.remember(LastKnown(routes=routes, privacy=privacy))
+        except OSError as error:
+            # A full disk must not stop the answers; the next change tries again.
+            _log.error("the routes in force could not be kept for the next start: %s", error)
+
+    def _close_unused_lanes(self) -> None:
+        used = {side.release for live in self._live.all() for side in live.side_arms}
+        for digest in self._lanes.keys() - used:
+            self._lanes.pop(digest).close()

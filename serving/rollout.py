@@ -1,0 +1,122 @@
+"""The rollout's state (it IS the route), what may happen to it, and what it may say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from serving.evidence import Counted
+from serving.verdict import Wealths
+from streams.events import EvidenceGathered, RollBack, Ticked
+
+SERVED_LIMIT: Final = 50
+"""Releases remembered for a person's rollback."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionSet:
+    """A model was registered with its first champion."""
+
+    release: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateReady:
+    """A run gave a candidate that passed its gate."""
+
+    release: str
+    run: str
+    at: datetime
+
+
+Event = ChampionSet | CandidateReady | EvidenceGathered | Ticked | RollBack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """A decision that changes who answers or who is watched (a candidate that never got in is rejected by one too).
+
+    `release` is the one decided on: the candidate let in, promoted or taken out; for a rollback the one taken out.
+    """
+
+    kind: Literal["ShadowStarted", "StepTaken", "Promoted", "RolledBack", "CandidateRejected", "BakeEnded"]
+    why: str
+    release: str
+    run: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something looked at that changes no role."""
+
+    kind: Literal["EvidenceNoted", "CandidateQueued", "Refused"]
+    why: str
+    release: str = ""
+    run: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+Command = Shift | Note
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One (generation, step) of this rollout: evidence of any of them counts for the loss, however late its labels."""
+
+    generation: int
+    step: int
+    share: float
+    arm: Literal["candidate", "control"] = "candidate"
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that waits for the present rollout to end."""
+
+    release: str
+    run: str
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """Who serves, who is tried, and the evidence so far. Everything is bounded: stages by the policy's steps."""
+
+    phase: Literal["idle", "shadow", "stepping", "baking"] = "idle"
+    incarnation: int = 1
+    generation: int = 0
+    champion: str = ""
+    candidate: str = ""
+    step: int = 0
+    share: float = 0.0
+    control: str = ""
+    run: str = ""
+    """Of the candidate; through the bake, of the promoted champion."""
+    since: datetime | None = None
+    """Controller time at which shadow, or the bake, began; None: not known before the next tick."""
+    clock: datetime | None = None
+    """The latest controller time seen."""
+    served: tuple[str, ...] = ()
+    """Releases that served before, the newest last; those taken out for cause come first."""
+    wealths: Wealths = Wealths()
+    stages: tuple[Stage, ...] = ()
+    counted: tuple[Counted, ...] = ()
+    queued: Waiting | None = None
+
+    @property
+    def tried(self) -> str:
+        """The release that the evidence is about."""
+        return self.champion if self.phase == "baking" else self.candidate
+
+    @property
+    def incumbent(self) -> str:
+        """The release it is compared with."""
+        return self.control if self.phase == "baking" else self.champion
+
+    def last_counted(self, generation: int, step: int, arm: str) -> Counted:
+        """The last record counted of one (generation, step, arm)."""
+        for entry in self.counted:
+            if (entry.generation, entry.step, entry.arm) == (generation, step, arm):
+                return entry
+        return Counted(generation=generation, step=step, arm=arm, covers={})

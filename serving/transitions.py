@@ -1,0 +1,156 @@
+"""How the roles change: each move returns the next rollout and the shift that says so. When to move is `canary`'s to decide."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from serving.rollout import SERVED_LIMIT, Command, Note, Rollout, Shift, Stage, Waiting
+from serving.verdict import Wealths, next_step
+from streams.events import RollBack
+
+Step = tuple[Rollout, tuple[Command, ...]]
+
+
+def shadow_started(state: Rollout, candidate: Waiting, at: datetime | None) -> Step:
+    """The candidate is scored beside the champion on every row."""
+    generation = state.generation + 1
+    state = msgspec.structs.replace(
+        state,
+        phase="shadow",
+        generation=generation,
+        candidate=candidate.release,
+        run=candidate.run,
+        since=at,
+        wealths=Wealths(),
+        stages=(Stage(generation=generation, step=0, share=0.0),),
+        counted=(),
+    )
+    why = "scored beside the champion on every row, answers none"
+    return state, (Shift(kind="ShadowStarted", why=why, release=candidate.release, run=candidate.run),)
+
+
+def step_taken(state: Rollout, share: float, why: str, numbers: dict[str, float]) -> Step:
+    """The candidate answers a larger share."""
+    step, generation = state.step + 1, state.generation + 1
+    state = msgspec.structs.replace(
+        state,
+        phase="stepping",
+        generation=generation,
+        step=step,
+        share=share,
+        stages=(*state.stages, Stage(generation=generation, step=step, share=share)),
+        wealths=next_step(state.wealths),
+    )
+    why = f"{why}; it answers {share:.0%} of rows"
+    return state, (Shift(kind="StepTaken", why=why, release=state.candidate, run=state.run, numbers=numbers),)
+
+
+def promoted(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
+    """The candidate serves; the champion before it stays in shadow as its control."""
+    shift = Shift(kind="Promoted", why=why, release=state.candidate, run=state.run, numbers=numbers)
+    generation = state.generation + 1
+    served = tuple(release for release in state.served if release not in (state.champion, state.candidate))
+    state = msgspec.structs.replace(
+        state,
+        phase="baking",
+        generation=generation,
+        champion=state.candidate,
+        candidate="",
+        step=0,
+        share=0.0,
+        control=state.champion,
+        since=None,
+        served=(*served, state.champion)[-SERVED_LIMIT:],
+        wealths=Wealths(),
+        stages=(*state.stages, Stage(generation=generation, step=0, share=0.0, arm="control")),
+    )
+    return state, (shift,)
+
+
+def taken_out(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
+    """The candidate goes, the champion serves alone: rejected out of shadow, rolled back once it has answered."""
+    rejected = state.phase == "shadow"
+    shift = Shift(
+        kind="CandidateRejected" if rejected else "RolledBack",
+        why=why,
+        release=state.candidate,
+        run=state.run,
+        numbers=numbers,
+    )
+    return _with_queued(_idle(state, state.champion), (shift,))
+
+
+def bake_ended(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
+    """The control goes; the promotion stands."""
+    shift = Shift(kind="BakeEnded", why=why, release=state.champion, run=state.run, numbers=numbers)
+    return _with_queued(_idle(state, state.champion), (shift,))
+
+
+def restored(state: Rollout, release: str, why: str, numbers: dict[str, float]) -> Step:
+    """A release that served before serves again; the one taken out is remembered as the last resort."""
+    out = state.champion
+    shift = Shift(kind="RolledBack", why=f"{why}; {release[:12]} serves again", release=out, run=state.run, numbers=numbers)
+    others = tuple(name for name in state.served if name not in (release, out))
+    state = msgspec.structs.replace(_idle(state, release), served=(out, *others)[-SERVED_LIMIT:])
+    return _with_queued(state, (shift,))
+
+
+def rolled_back_by_person(state: Rollout, event: RollBack) -> Step:
+    """The candidate out; or, where none is tried (or another release is named), an earlier release back."""
+    trying = state.phase in ("shadow", "stepping")
+    if trying and event.to in ("", state.champion):
+        return taken_out(state, f"{event.actor}: {event.reason}", {})
+    to = event.to or (state.served[-1] if state.served else "")
+    refusal = _cannot_restore(state, to)
+    if refusal:
+        return state, (Note(kind="Refused", why=refusal, release=event.to),)
+    first: tuple[Command, ...] = ()
+    if trying:
+        waiting = state.queued
+        state, first = taken_out(msgspec.structs.replace(state, queued=None), f"{event.actor}: {event.reason}", {})
+        state = msgspec.structs.replace(state, queued=waiting)
+    state, then = restored(state, to, f"{event.actor}: {event.reason}", {})
+    return state, (*first, *then)
+
+
+def _cannot_restore(state: Rollout, to: str) -> str:
+    if not to:
+        return "no release served before this one, so there is none to go back to"
+    if to == state.champion:
+        return f"release {to[:12]} serves already"
+    if to not in state.served:
+        return f"release {to[:12]} never served this model (or too long ago): retrain, so that it comes in as a candidate"
+    return ""
+
+
+def _idle(state: Rollout, champion: str) -> Rollout:
+    return msgspec.structs.replace(
+        state,
+        phase="idle",
+        generation=state.generation + 1,
+        champion=champion,
+        candidate="",
+        step=0,
+        share=0.0,
+        control="",
+        run="",
+        since=None,
+        wealths=Wealths(),
+        stages=(),
+        counted=(),
+    )
+
+
+def _with_queued(state: Rollout, commands: tuple[Command, ...]) -> Step:
+    waiting = state.queued
+    if waiting is None:
+        return state, commands
+    state = msgspec.structs.replace(state, queued=None)
+    if waiting.release == state.champion:
+        why = "it is the release that serves already"
+        return state, (*commands, Shift(kind="CandidateRejected", why=why, release=waiting.release, run=waiting.run))
+    # Its deadline runs from the next tick: evidence carries event time, so the controller's time is not known here.
+    state, started = shadow_started(state, waiting, None)
+    return state, (*commands, *started)
