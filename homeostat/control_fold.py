@@ -1,0 +1,77 @@
+"""One partition of `control`, folded: bytes in, decisions, routes and dead letters out. The controller and `replay` share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from homeostat import loop
+from homeostat.model_state import Arrival, ModelState
+from streams import topics
+from streams.codec import Undecodable, decode_control
+from streams.events import DeadLettered, Decided, Route, derived_id
+from streams.partitioner import partition_of
+from streams.ports import Message
+
+PAYLOAD_LIMIT_BYTES: Final = 64 * 1024
+
+
+class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
+    """State of every model on one partition, folded up to `offset` (exclusive)."""
+
+    offset: int = 0
+    models: dict[str, ModelState] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What one record of the log came to."""
+
+    decisions: tuple[Decided, ...]
+    route: Route | None = None
+    dead_letter: DeadLettered | None = None
+
+
+def fold(state: PartitionState, message: Message) -> tuple[PartitionState, Folded]:
+    """Fold one message; whatever it holds, the partition goes on and a decision says what became of it."""
+    after = message.offset + 1
+    try:
+        record = decode_control(message.value)
+    except Undecodable as error:
+        return msgspec.structs.replace(state, offset=after), _refused(
+            message, "", f"{error.reason}: {error.detail}", error.reason
+        )
+    if message.key != record.model.encode():
+        why = f"wrong key: {message.key!r} for a record of model {record.model!r}"
+        return msgspec.structs.replace(state, offset=after), _refused(message, record.id, why, "wrong_key")
+    if message.partition != partition_of(message.key, topics.named(topics.CONTROL).partitions):
+        # Elsewhere a model's order, and the dropping of repeats, would break.
+        why = f"wrong partition: {message.partition} for key {message.key!r}; write by key, with murmur2"
+        return msgspec.structs.replace(state, offset=after), _refused(message, record.id, why, "wrong_partition")
+    arrival = Arrival(record=record, partition=message.partition, offset=message.offset, at=message.broker_time)
+    model, outcome = loop.advance(state.models.get(record.model), arrival)
+    models = state.models if model is None else {**state.models, record.model: model}
+    return PartitionState(offset=after, models=models), Folded(decisions=outcome.decisions, route=outcome.route)
+
+
+def _refused(message: Message, cause: str, why: str, reason: str) -> Folded:
+    model = message.key.decode(errors="replace")
+    decision = loop.refuse(
+        why, model=model, cause=cause, partition=message.partition, offset=message.offset, at=message.broker_time
+    )
+    letter = DeadLettered(
+        id=derived_id(message.topic, message.partition, message.offset),
+        at=message.broker_time,
+        model=model,
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        reason=reason,
+        detail=why,
+        key=message.key[:PAYLOAD_LIMIT_BYTES],
+        payload=message.value[:PAYLOAD_LIMIT_BYTES],
+        payload_bytes=len(message.value),
+    )
+    return Folded(decisions=(decision,), dead_letter=letter)

@@ -1,0 +1,190 @@
+"""The demo from start to judgement: system up, two models registered, two streams sent in step, everything counted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+
+from config.settings import Settings
+from homeostat.demo.accounting import Sent, accounted
+from homeostat.demo.calendar import row_at
+from homeostat.demo.clock import clock_hits
+from homeostat.demo.console import DemoConsole
+from homeostat.demo.failed import DemoFailed
+from homeostat.demo.follower import Follower, Seen
+from homeostat.demo.frozen import frozen_values
+from homeostat.demo.http_client import HttpClient
+from homeostat.demo.report import ModelStory
+from homeostat.demo.results import Hits, Measured, Results, judge
+from homeostat.demo.sender import Sender
+from homeostat.demo.step import Positions, StepKeeper
+from homeostat.demo.stream import HEALED, StreamPart, first_table
+from homeostat.demo.tally import Tally
+from homeostat.demo_policy import DEMO_POLICY
+from homeostat.electricity import TARGET
+from homeostat.registration import register_model
+from homeostat.roles import AGENTS, CONTROL, ROLES, SERVE
+from homeostat.serving_client import wait_served
+from homeostat.supervisor import Supervisor
+from streams.events import ModelRegistered
+
+IN_FLIGHT: Final = 32
+READY_S: Final = 120.0
+ACCOUNT_S: Final = 20.0
+"""Wait for the last lake files beyond a lake tick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoRun:
+    """What the run left: the judgement, and per model what the report draws."""
+
+    results: Results
+    tallies: Mapping[str, Tally]
+    frozen: Mapping[str, Hits]
+    clock: Hits
+    seen: Sequence[Seen]
+
+    def stories(self) -> list[ModelStory]:
+        """What the report draws, the healed model first."""
+        return [
+            ModelStory(
+                model=name,
+                first_row=tally.start,
+                lines={"served": tally.hits(), "frozen": self.frozen[name]}
+                | ({"by the clock": self.clock} if name == HEALED else {}),
+                seen=self.seen,
+            )
+            for name, tally in self.tallies.items()
+        ]
+
+
+class Demo:
+    """One run on a supervisor that is starting."""
+
+    def __init__(self, supervisor: Supervisor, parts: Mapping[str, StreamPart], console: Console, stop: threading.Event) -> None:
+        self._supervisor = supervisor
+        self._settings: Settings = supervisor.settings
+        self._console = console
+        self._stop = stop
+        self._tallies = {
+            name: Tally(model=name, columns=part, start=part.first_rows, stop=len(part)) for name, part in parts.items()
+        }
+        self._releases: dict[str, str] = {}
+
+    def run(self, seed: int, started: float) -> DemoRun:
+        """Register, send, count, judge. Raises DemoFailed, NotReady."""
+        self._register()
+        follower = Follower(self._settings.bootstrap_servers, self._answered)
+        try:
+            if not follower.wait_known(self._tallies, READY_S):
+                raise DemoFailed(f"no decision about the models was read; read {self._settings.logs / 'control.log'}")
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                frozen = beside.submit(self._frozen)
+                asyncio.run(self._send(follower, seed))
+                return self._judged(follower, frozen.result(), seed, started)
+        finally:
+            follower.close()
+
+    def _register(self) -> None:
+        """Both models at once, while Ray and the roles start."""
+        names = list(self._tallies)
+        with ThreadPoolExecutor(max_workers=len(names)) as workers:
+            records = list(workers.map(self._register_one, names))
+        self._releases = {record.model: record.release for record in records}
+        self._supervisor.wait_ready(READY_S, [role.name for role in ROLES], cancelled=self._stop)
+        for name in names:
+            if wait_served(self._settings, name, 0, READY_S) is None:
+                raise DemoFailed(f"serving does not answer with {name}; read {self._settings.logs / 'serve.log'}")
+
+    def _register_one(self, name: str) -> ModelRegistered:
+        tally = self._tallies[name]
+        return register_model(
+            self._settings, name, first_table(tally.columns, tally.start), TARGET, DEMO_POLICY, row_at(tally.start)
+        )
+
+    def _answered(self, model: str) -> int:
+        return self._tallies[model].answered if model in self._tallies else 0
+
+    def _frozen(self) -> dict[str, Hits]:
+        found = {}
+        for name, tally in self._tallies.items():
+            values = frozen_values(self._settings, self._releases[name], tally.columns, tally.start)
+            found[name] = (values == tally.columns.labels[tally.start :]).astype(np.float64)
+        return found
+
+    async def _send(self, follower: Follower, seed: int) -> None:
+        serving = HttpClient(*SERVE.address(self._settings), limit=IN_FLIGHT * len(self._tallies))
+        agents, controller = (HttpClient(*role.address(self._settings), limit=1) for role in (AGENTS, CONTROL))
+        keeper = StepKeeper(Positions(agents), Positions(controller), serving, follower)
+        console = DemoConsole(self._console, self._tallies, follower)
+        show = asyncio.create_task(console.run())
+        watch = asyncio.create_task(self._until_stopped())
+        senders = [
+            asyncio.create_task(Sender(tally, serving, keeper, np.random.default_rng((seed, number))).run())
+            for number, tally in enumerate(self._tallies.values())
+        ]
+        try:
+            await _all_or_first_failure(senders, watch)
+        finally:
+            for task in (*senders, watch, show):
+                task.cancel()
+            await asyncio.gather(*senders, watch, show, return_exceptions=True)
+            for client in (serving, agents, controller):
+                client.close()
+            console.tell_decisions()
+
+    async def _until_stopped(self) -> None:
+        while not self._stop.is_set():
+            await asyncio.sleep(0.1)
+        raise DemoFailed("interrupted.")
+
+    def _judged(self, follower: Follower, frozen: dict[str, Hits], seed: int, started: float) -> DemoRun:
+        healed = self._tallies[HEALED]
+        sent = Sent(
+            predictions=frozenset(identity for tally in self._tallies.values() for identity in tally.ids if identity),
+            labels=frozenset(
+                identity for tally in self._tallies.values() for identity in tally.ids[tally.start : tally.labelled]
+            ),
+        )
+        seen = list(follower.decisions)
+        trainings = sum(1 for one in seen if one.decision.model == HEALED and one.decision.kind == "TrainingStarted")
+        clock = clock_hits(healed.columns, trainings)
+        measured = Measured(
+            seen=seen,
+            served=healed.hits(),
+            frozen=frozen[HEALED],
+            first_row=healed.start,
+            clock=float(clock.mean()) if len(clock) else 0.0,
+            sent=sent.events,
+            accounted=accounted(self._settings, sent, self._settings.lake_tick_ms / 1_000 + ACCOUNT_S),
+            # The senders end only when the agents have folded every row.
+            answered_not_counted=sum(tally.stop - tally.start - tally.predictions for tally in self._tallies.values()),
+            seed=seed,
+            seconds=time.monotonic() - started,
+        )
+        return DemoRun(results=judge(measured), tallies=self._tallies, frozen=frozen, clock=clock, seen=seen)
+
+
+async def _all_or_first_failure(senders: list[asyncio.Task[None]], watch: asyncio.Task[None]) -> None:
+    """Return when all senders are done. Raises the first failure, the watch's included."""
+    pending: set[asyncio.Task[None]] = {*senders, watch}
+    while not all(sender.done() for sender in senders):
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if (error := task.exception()) is not None:
+                raise _cause(error)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong, out of the group in which concurrent requests report it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

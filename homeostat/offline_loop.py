@@ -1,0 +1,228 @@
+"""The whole loop replayed without Kafka: staleness, training, gate and canary exactly as the controller folds them.
+
+Rows are numbered as in the stream. A label is known 48 rows later; the sender waits for the loop at its sync points, so a
+training costs no rows and evidence comes once a sync. Where the real loop draws lots (which rows the candidate answers)
+this one draws its own, seeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from drift import staleness
+from drift.staleness import ChampionReplaced, PeriodMeasured, RunRefused, Staleness, TrainingTaken
+from homeostat.demo_policy import IDLE_SYNC_ROWS, LABEL_DELAY_ROWS, ROLLOUT_SYNC_ROWS
+from homeostat.electricity import BEGIN, STEP, Columns
+from homeostat.offline import Fitted, fit
+from serving import canary
+from serving.canary import CandidateReady, ChampionSet, Rollout, Shift
+from streams.events import UNIT, ArmEvidence, EvidenceGathered, derived_id
+from streams.policy import Policy
+
+_NOON: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Controller time stands still: no deadline passes in a replay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One training bought, and what became of it."""
+
+    due: int
+    """Row at which it was bought."""
+    outcome: str
+    ended: int
+    """Row from which the candidate was champion, or was out."""
+    shadow_labelled: int
+    """Labelled rows when shadow decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopReplay:
+    """What one replay came to."""
+
+    accuracy: float
+    trainings: int
+    tried: tuple[Tried, ...]
+
+    def count(self, outcome: str) -> int:
+        """Trainings that ended so: promoted | gate | CandidateRejected | RolledBack | open."""
+        return sum(1 for one in self.tried if one.outcome == outcome)
+
+    @property
+    def promoted(self) -> tuple[Tried, ...]:
+        """Those that serve, or served."""
+        return tuple(one for one in self.tried if one.outcome == "promoted")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Loop:
+    """The mutable position of one replay."""
+
+    columns: Columns
+    policy: Policy
+    rng: np.random.Generator
+    models: dict[str, Fitted]
+    scored_from: dict[str, int]
+    rollout: Rollout
+    account: Staleness = field(default_factory=Staleness)
+    began: dict[tuple[int, int], tuple[int, float]] = field(default_factory=dict)
+    """(generation, step) to its first row and the candidate's share."""
+    answered: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    period: int = 0
+    due: int = 0
+    shadow_labelled: int = 0
+    errors: int = 0
+    trainings: int = 0
+    tried: list[Tried] = field(default_factory=list)
+
+
+def replay_loop(columns: Columns, policy: Policy, *, sync_rows: int = ROLLOUT_SYNC_ROWS, seed: int = 0) -> LoopReplay:
+    """Replay the stream after its first tenth. `sync_rows`: rows between syncs while a rollout is active (else 96)."""
+    first = columns.first_rows
+    champion = fit(columns, 0, first, _parameters(policy))
+    rollout, _ = canary.advance(Rollout(), ChampionSet("first", _NOON), policy.canary)
+    loop = _Loop(
+        columns=columns,
+        policy=policy,
+        rng=np.random.default_rng(seed),
+        models={"first": champion},
+        scored_from={"first": first},
+        rollout=rollout,
+        period=_period_of(first, policy),
+    )
+    row, total = first, len(columns)
+    while row < total:
+        until = min(row + (IDLE_SYNC_ROWS if loop.rollout.phase == "idle" else sync_rows), total)
+        _serve(loop, row, until)
+        row = until
+        _gather_evidence(loop, row)
+        _close_periods(loop, row)
+    if loop.rollout.phase in ("shadow", "stepping"):
+        _ended(loop, "open", row)
+    accuracy = 1.0 - loop.errors / (total - first)
+    return LoopReplay(accuracy=accuracy, trainings=loop.trainings, tried=tuple(loop.tried))
+
+
+def _period_of(row: int, policy: Policy) -> int:
+    return (BEGIN + row * STEP - datetime(1970, 1, 1, tzinfo=UTC)) // policy.staleness.period
+
+
+def _rows_of(period: int, policy: Policy) -> tuple[int, int]:
+    begin = datetime(1970, 1, 1, tzinfo=UTC) + period * policy.staleness.period
+    return -((BEGIN - begin) // STEP), -((BEGIN - begin - policy.staleness.period) // STEP)
+
+
+def _serve(loop: _Loop, begin: int, end: int) -> None:
+    rollout = loop.rollout
+    wrong = loop.models[rollout.champion].wrong[begin:end]
+    if rollout.candidate:
+        by_candidate = loop.rng.random(end - begin) < rollout.share
+        wrong = np.where(by_candidate, loop.models[rollout.candidate].wrong[begin:end], wrong)
+        counts = loop.answered.setdefault((rollout.generation, rollout.step), [0, 0])
+        counts[0] += int((~by_candidate).sum())
+        counts[1] += int(by_candidate.sum())
+    loop.errors += int(wrong.sum())
+
+
+def _gather_evidence(loop: _Loop, row: int) -> None:
+    """One record for every (generation, step) that got labels or exposure, the oldest first."""
+    for stage in loop.rollout.stages:
+        rollout = loop.rollout
+        if stage not in rollout.stages:
+            continue
+        begin = loop.began[(stage.generation, stage.step)][0]
+        later = [first for (generation, _), (first, _) in loop.began.items() if generation > stage.generation]
+        end = max(min([row - LABEL_DELAY_ROWS, *later]), begin)
+        new, old = (rollout.tried, rollout.incumbent) if stage.arm == "candidate" else (rollout.control, rollout.champion)
+        mine, theirs = loop.models[new].wrong[begin:end], loop.models[old].wrong[begin:end]
+        worse, better = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
+        champion_rows, candidate_rows = loop.answered.get((stage.generation, stage.step), [row - begin, 0])
+        event = EvidenceGathered(
+            id=derived_id("replay", stage.generation, stage.step, row),
+            at=_NOON,
+            model="electricity",
+            actor="replay",
+            reason="",
+            generation=stage.generation,
+            step=stage.step,
+            release=new,
+            arm=stage.arm,
+            champion=old,
+            covers={"predictions-0": row, "labels-0": max(end, 0)},
+            n=end - begin,
+            worse=worse,
+            better=better,
+            difference=(worse - better) * UNIT,
+            difference_squared=(worse + better) * UNIT,
+            arms=(
+                ArmEvidence(arm="champion", release=old, answered=champion_rows, scored=champion_rows + candidate_rows),
+                ArmEvidence(arm=stage.arm, release=new, answered=candidate_rows, scored=champion_rows + candidate_rows),
+            ),
+        )
+        _advance(loop, event, row)
+
+
+def _advance(loop: _Loop, event: canary.Event, row: int) -> None:
+    labelled = loop.rollout.wealths.rows
+    loop.rollout, commands = canary.advance(loop.rollout, event, loop.policy.canary)
+    for command in commands:
+        if not isinstance(command, Shift):
+            continue
+        loop.began[(loop.rollout.generation, loop.rollout.step)] = (row, loop.rollout.share)
+        if command.kind in ("StepTaken", "CandidateRejected") and not loop.shadow_labelled:
+            loop.shadow_labelled = max(int(command.numbers.get("labelled", labelled)), 1)
+        if command.kind == "Promoted":
+            loop.account, _ = staleness.advance(loop.account, ChampionReplaced(), loop.policy.staleness)
+            _ended(loop, "promoted", row)
+        elif command.kind in ("CandidateRejected", "RolledBack"):
+            loop.account, _ = staleness.advance(loop.account, RunRefused(), loop.policy.staleness)
+            _ended(loop, command.kind, row)
+
+
+def _ended(loop: _Loop, outcome: str, row: int) -> None:
+    loop.tried.append(Tried(due=loop.due, outcome=outcome, ended=row, shadow_labelled=loop.shadow_labelled))
+    loop.shadow_labelled = 0
+
+
+def _close_periods(loop: _Loop, row: int) -> None:
+    """Every period whose labels are all known: the champion's losses on the rows it scored in it."""
+    while True:
+        begin, end = _rows_of(loop.period, loop.policy)
+        if end > row - LABEL_DELAY_ROWS:
+            return
+        loop.period += 1
+        champion = loop.rollout.champion
+        begin = max(begin, loop.scored_from[champion])
+        if begin >= end:
+            continue
+        loss = loop.models[champion].errors(begin, end) / (end - begin)
+        measured = PeriodMeasured(rows=end - begin, difference=loss, row_variance=loss * (1.0 - loss))
+        loop.account, (assessment,) = staleness.advance(loop.account, measured, loop.policy.staleness)
+        if assessment.buy:
+            _train(loop, row)
+
+
+def _train(loop: _Loop, row: int) -> None:
+    policy, known = loop.policy.training, row - LABEL_DELAY_ROWS
+    loop.trainings, loop.due = loop.trainings + 1, row
+    loop.account, _ = staleness.advance(loop.account, TrainingTaken(), loop.policy.staleness)
+    begin, cut = max(known - policy.window_rows, 0), known - policy.holdout_rows
+    candidate = fit(loop.columns, begin, cut, _parameters(loop.policy))
+    held_back = max(policy.holdout_rows, 1)
+    lost = candidate.errors(cut, known) - loop.models[loop.rollout.champion].errors(cut, known)
+    if lost / held_back > policy.gate_margin:
+        loop.account, _ = staleness.advance(loop.account, RunRefused(), loop.policy.staleness)
+        _ended(loop, "gate", row)
+        return
+    name = f"trained-{loop.trainings}"
+    loop.models[name], loop.scored_from[name] = candidate, row
+    _advance(loop, CandidateReady(release=name, run=name, at=_NOON), row)
+
+
+def _parameters(policy: Policy) -> Mapping[str, float]:
+    return policy.training.parameters

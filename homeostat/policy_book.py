@@ -1,0 +1,82 @@
+"""Which policy a window is folded under: decided by the log's own clock, so that reading again decides alike."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from streams import topics
+from streams.codec import Undecodable, decode_control
+from streams.events import ModelRegistered, PolicySet
+from streams.policy import Policy
+from streams.ports import LogReader, LogUnavailable
+
+PLACES: Final = tuple((topics.CONTROL, partition) for partition in range(topics.named(topics.CONTROL).partitions))
+SETTLED: Final = timedelta(seconds=2)
+"""A policy holds for windows that the broker took so long after it. By then it is certain to have been read."""
+FRESH_S: Final = 1.0
+"""How old the last look at `control` may be; less than SETTLED."""
+KEPT: Final = 64
+"""Policies of a model that are remembered."""
+BATCH: Final = 1_000
+
+log = logging.getLogger("homeostat.agents")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    broker_time: datetime
+    policy: Policy
+
+
+class PolicyBook:
+    """The policies in `control`, read as far as its end was a moment ago."""
+
+    def __init__(self, reader: LogReader, *, timeout_s: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reader = reader
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._entries: dict[str, list[_Entry]] = {}
+        self._looked_at: float | None = None
+
+    def at(self, model: str, broker_time: datetime) -> Policy | None:
+        """The newest policy settled at that time, else the model's first; None: the model has none yet. Raises LogUnavailable."""
+        if self._looked_at is None or self._clock() - self._looked_at > FRESH_S or model not in self._entries:
+            self._look()
+        entries = self._entries.get(model)
+        if not entries:
+            return None
+        settled = [entry for entry in entries if entry.broker_time <= broker_time - SETTLED]
+        return (settled[-1] if settled else entries[0]).policy
+
+    def _look(self) -> None:
+        """Read up to the present end."""
+        now = self._clock()
+        ends = self._reader.end_offsets(PLACES)
+        if self._looked_at is None:
+            self._reader.assign(dict.fromkeys(PLACES, -2))
+        deadline = now + self._timeout_s
+        while any(self._reader.position(place) < end for place, end in ends.items()):
+            messages = self._reader.poll(0.1, BATCH)
+            for message in messages:
+                if b"PolicySet" in message.value or b"ModelRegistered" in message.value:
+                    self._note(message.key, message.value, message.broker_time)
+            if messages:
+                deadline = self._clock() + self._timeout_s
+            elif self._clock() > deadline:
+                raise LogUnavailable(f"control: no progress for {self._timeout_s:g} s before its end")
+        self._looked_at = now
+
+    def _note(self, key: bytes, value: bytes, broker_time: datetime) -> None:
+        try:
+            record = decode_control(value)
+        except Undecodable:
+            return  # the controller refuses it, with its reason
+        if isinstance(record, (ModelRegistered, PolicySet)) and key == record.model.encode():
+            entries = self._entries.setdefault(record.model, [])
+            entries.append(_Entry(broker_time, record.policy))
+            del entries[1 : len(entries) - KEPT]  # the first stays: it holds for windows before any settled
