@@ -16,6 +16,7 @@ States: waiting for losses -> measuring -> bought (until the run ends by a new c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, assert_never
 
 import msgspec
@@ -29,6 +30,7 @@ AHEAD: Final = 0.8
 LOST: Final = 1.5
 BACK_OFF_PERIODS: Final = 2
 BACK_OFF_LIMIT: Final = 64
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,11 @@ def advance(state: Staleness, event: Event, policy: StalenessPolicy) -> tuple[St
             return msgspec.structs.replace(state, running=True), ()
         case _:
             assert_never(event)
+
+
+def period_of(at: datetime, policy: StalenessPolicy) -> int:
+    """Number of the decision period that an event time falls into: whole periods since 1970."""
+    return (at - _EPOCH) // policy.period
 
 
 def assess(state: Staleness, policy: StalenessPolicy) -> Assessment:

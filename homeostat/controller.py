@@ -42,6 +42,9 @@ class Controller:
         self._meters = meters
         self._leaders: dict[int, Leader] = {}
         self.positions: dict[str, int] = {}
+        self.decided: dict[str, str] = {}
+        """Per partition the last decision made: readers see it a moment after its transaction has been committed."""
+        self.generations: dict[str, int] = {}
 
     def session(self, stop: threading.Event) -> None:
         """Lead until stopped. Raises LogUnavailable when the broker is away, Fenced when another leader took over."""
@@ -72,6 +75,7 @@ class Controller:
             fresh = [message for message in messages if message.offset >= leader.state.offset]
             if fresh:
                 leader.step(fresh, self._told)
+            self.generations.update({name: model.rollout.generation for name, model in leader.state.models.items()})
             self.positions[str(partition)] = leader.state.offset
             self._meters.counter(metrics.RECORDS_READ, role=ROLE, topic=topics.CONTROL).inc(len(fresh))
         now = datetime.now(UTC)
@@ -103,6 +107,7 @@ class Controller:
 
     def _told(self, result: Folded) -> None:
         for decision in result.decisions:
+            self.decided[str(decision.partition)] = decision.id
             # Model names are bounded by registrations; what speaks of no registered model is counted under ''.
             self._meters.counter(metrics.DECISIONS, model=decision.model, kind=decision.kind).inc()
             log.info("%s %s: %s %s", decision.model, decision.kind, decision.why, decision.numbers)
@@ -129,7 +134,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     controller = Controller(settings, Meters(registry))
 
     def position() -> dict[str, object]:
-        return {"control": controller.positions}
+        return {"control": controller.positions, "decided": controller.decided, "generations": controller.generations}
 
     server = StatusServer(settings.control_port, registry, position)
     server.start()

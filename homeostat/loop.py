@@ -76,6 +76,7 @@ def _first(arrival: Arrival) -> tuple[ModelState | None, Outcome]:
         policy=record.policy,
         rollout=rollout,
         watermark=record.at,
+        registered_at=record.at,
     ).remember(record.id)
     decisions = _decided((Draft(kind="Registered", why=record.reason, release=record.release),), arrival)
     return state, Outcome(decisions=decisions, route=_route(state, arrival, decisions))

@@ -31,6 +31,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     rollout: Rollout
     watermark: datetime
     """Event time up to which losses were gathered; at registration, the registration's."""
+    registered_at: datetime
+    """Event time of the registration: the period it falls into is a part of one, and not measured."""
     last_period: int = -1
     period_release: str = ""
     """`last_period` is of this release."""

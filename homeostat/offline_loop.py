@@ -93,7 +93,8 @@ def replay_loop(columns: Columns, policy: Policy, *, sync_rows: int = ROLLOUT_SY
         models={"first": champion},
         scored_from={"first": first},
         rollout=rollout,
-        period=_period_of(first, policy),
+        # The period it starts in is a part of one: not measured, as in the real loop.
+        period=staleness.period_of(BEGIN + first * STEP, policy.staleness) + 1,
     )
     row, total = first, len(columns)
     while row < total:
@@ -106,10 +107,6 @@ def replay_loop(columns: Columns, policy: Policy, *, sync_rows: int = ROLLOUT_SY
         _ended(loop, "open", row)
     accuracy = 1.0 - loop.errors / (total - first)
     return LoopReplay(accuracy=accuracy, trainings=loop.trainings, tried=tuple(loop.tried))
-
-
-def _period_of(row: int, policy: Policy) -> int:
-    return (BEGIN + row * STEP - datetime(1970, 1, 1, tzinfo=UTC)) // policy.staleness.period
 
 
 def _rows_of(period: int, policy: Policy) -> tuple[int, int]:

@@ -27,6 +27,9 @@ def losses_gathered(state: ModelState, record: LossesGathered, arrival: Arrival)
         last_period=record.period,
         period_release=record.release,
     )
+    if record.period == staleness.period_of(state.registered_at, state.policy.staleness):
+        # Fewer rows than usual would set the price of a training, in periods, for weeks.
+        return state, (Draft(kind="PeriodSkipped", why="the model was registered within this period", release=record.release),)
     account, assessments = staleness.advance(state.staleness, _measurement(record), state.policy.staleness)
     state = msgspec.structs.replace(state, staleness=account)
     drafts: list[Draft] = []

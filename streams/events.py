@@ -370,9 +370,9 @@ class TrainingOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class Decided(Record, frozen=True, kw_only=True, tag=True):
     """What was decided, why (numbers), and from which record of `control`, by which version of the core.
 
-    kinds: Registered PolicyChanged DriftNoted DetectorsReady StalenessMeasured TrainingBought TrainingRefused
+    kinds: Registered PolicyChanged DriftNoted DetectorsReady PeriodSkipped StalenessMeasured TrainingBought TrainingRefused
     TrainingStarted TrainingRetried TrainingEnded CandidateRejected ShadowStarted StepTaken Promoted RolledBack BakeEnded
-    EvidenceNoted Refused
+    EvidenceNoted CandidateQueued Refused
     """
 
     kind: str
