@@ -29,6 +29,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     admission: Admission = Admission()
     job: Job = Job()
     rollout: Rollout
+    runs: int = 0
+    """Started so far."""
     watermark: datetime
     """Event time up to which losses were gathered; at registration, the registration's."""
     registered_at: datetime

@@ -52,6 +52,7 @@ _RANGES: Final = {
     "canary.alpha_promote": _FRACTION,
     "canary.alpha_rollback": _FRACTION,
     "canary.step_rows": _at_least(1),
+    "canary.shadow_least_rows": _at_least(0),
     "canary.shadow_rows": _at_least(1),
     "canary.failure_margin": _at_least(0),
     "canary.latency_ratio": _at_least(1),

@@ -106,12 +106,13 @@ def _want(state: ModelState, arrival: Arrival, *, automatic: bool) -> Step:
         champion=state.rollout.champion,
         policy=state.policy,
         as_of=state.watermark,
-        seed=zlib.crc32(answer.run.encode()),
+        # Not from the run's id: that rests on digests of releases, hence on clocks in run cards.
+        seed=zlib.crc32(f"{state.policy.training.seed}/{state.model}/{state.runs}".encode()),
         cause=arrival.record.id,
     )
     account, _ = staleness.advance(state.staleness, TrainingTaken(), state.policy.staleness)
     running, commands = job.advance(state.job, Submitted(order), arrival.at, state.policy.admission)
-    state = msgspec.structs.replace(state, staleness=account, job=running)
+    state = msgspec.structs.replace(state, staleness=account, job=running, runs=state.runs + 1)
     return state, tuple(
         Draft(kind="TrainingStarted", why=arrival.record.reason, run=command.order.run, order=command.order)
         for command in commands

@@ -143,6 +143,8 @@ def _judged(state: Rollout, policy: CanaryPolicy) -> Step:
     found = verdict.judge(state.wealths, policy, **_place(state, policy))
     numbers = _numbers(state, policy)
     match state.phase:
+        case "shadow" if _too_early(state, found, policy):
+            pass
         case "shadow" | "stepping":
             if isinstance(found, Worse):
                 return transitions.taken_out(state, f"worse than the champion: {found.metric}", numbers)
@@ -160,6 +162,12 @@ def _judged(state: Rollout, policy: CanaryPolicy) -> Step:
         case _:
             raise AssertionError("evidence is judged in a rollout only")
     return state, (Note(kind="EvidenceNoted", why=_said(found), release=state.tried, run=state.run, numbers=numbers),)
+
+
+def _too_early(state: Rollout, found: Verdict, policy: CanaryPolicy) -> bool:
+    """Whether only the loss speaks, and on too few rows of a stream whose labels depend on each other."""
+    by_failing = isinstance(found, Worse) and found.metric != "loss"
+    return state.wealths.rows < policy.shadow_least_rows and not by_failing
 
 
 def _place(state: Rollout, policy: CanaryPolicy) -> dict[str, int]:

@@ -52,6 +52,8 @@ class TrainingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     gate_margin: float = 0.05
     """The candidate may lose at most so much more than the champion on the holdout."""
     task: str = "classification"
+    seed: int = 0
+    """Of the search and the fits; each run of a model draws its own from it."""
 
 
 class CanaryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,9 @@ class CanaryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[float, ...] = (0.1, 0.5, 1.0)
     step_rows: int = 100
     """Minimum exposure: rows answered in a step, by both arms together, before the next."""
+    shadow_least_rows: int = 100
+    """Labelled rows in shadow before its loss is judged, either way: a whole season of labels that depend on each other
+    in time. Nothing is risked meanwhile."""
     shadow_rows: int = 20_000
     """Labelled rows in shadow after which an undecided candidate is rejected."""
     failure_margin: float = 0.01

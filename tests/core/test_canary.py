@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from serving.canary import ChampionSet, Shift
 from streams.events import ArmEvidence
@@ -64,11 +65,45 @@ def test_a_worse_candidate_is_rejected_in_shadow_and_never_answers() -> None:
 
 def test_an_undecided_candidate_is_rejected_after_the_policys_rows() -> None:
     """Exactly between equal and the margin, with little power: absence of evidence never promotes."""
-    story = Story(msgspec.structs.replace(POLICY, shadow_rows=60, margin=0.02))
+    story = Story(msgspec.structs.replace(POLICY, shadow_least_rows=0, shadow_rows=60, margin=0.02))
     story.ready()
     shift = story.until("CandidateRejected", worse=0.1, better=0.1)
     assert "inconclusive" in shift.why
     assert shift.numbers["labelled"] == 60
+
+
+@pytest.mark.parametrize(("worse", "better", "verdict"), [(60, 0, "CandidateRejected"), (0, 60, "StepTaken")])
+def test_shadow_judges_the_loss_only_on_a_whole_season_of_rows(worse: int, better: int, verdict: str) -> None:
+    """However clear the first rows of a day are, either way; nothing is risked in shadow meanwhile."""
+    story = Story(msgspec.structs.replace(POLICY, shadow_least_rows=100))
+    story.ready()
+    story.rows(80, worse=worse, better=better)
+    assert story.kinds() == ["ShadowStarted"]
+    story.rows(20)
+    assert story.kinds() == ["ShadowStarted", verdict]
+
+
+def test_a_candidate_that_fails_leaves_shadow_at_once() -> None:
+    """The wait is for the loss alone."""
+    story = Story(msgspec.structs.replace(POLICY, shadow_least_rows=100_000))
+    story.ready()
+    for _ in range(20):
+        last = story.record()
+        before = {arm.arm: arm for arm in last.arms}
+        tries = (before["candidate"].failures if before else 0) + 50
+        event = story.record(
+            covers={"labels-0": last.covers["labels-0"] + 1},
+            arms=(
+                ArmEvidence(arm="champion", release="old", answered=tries, scored=tries),
+                ArmEvidence(arm="candidate", release="new", failures=tries),
+            ),
+        )
+        story.sent[(event.generation, event.step, event.arm)] = event
+        story.tell(event)
+        if "CandidateRejected" in story.kinds():
+            break
+    assert story.kinds() == ["ShadowStarted", "CandidateRejected"]
+    assert "failures" in story.said[-1].why
 
 
 def test_a_candidate_that_turns_worse_in_a_step_is_rolled_back() -> None:
