@@ -10,6 +10,7 @@ order of a `windows` partition, and returns the records it made for `control`. R
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -33,6 +34,7 @@ from streams.policy import Policy
 from streams.profile import Profile
 
 ACTOR: Final = "agents"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Signal = LossesGathered | EvidenceGathered | DriftDetected | DetectorsArmed
 
@@ -148,7 +150,7 @@ def _folded(model: ModelState, window: WindowCounted) -> tuple[ModelState, tuple
     signals: list[Signal] = []
     counted, closed = periods.count(model.periods, window, model.policy.staleness)
     for period in closed:
-        signals += _losses_gathered(window, period)
+        signals += _losses_gathered(window, period, model.policy.staleness.maturity)
     gathered, grown = canary.count(model.evidence, window)
     covers = {place: link.end_offset for place, link in sorted(model.chain.items())}
     signals += [_evidence_gathered(window, one, covers) for one in grown]
@@ -161,11 +163,13 @@ def _folded(model: ModelState, window: WindowCounted) -> tuple[ModelState, tuple
     return msgspec.structs.replace(model, periods=counted, evidence=gathered, watch=watch), tuple(signals)
 
 
-def _losses_gathered(window: WindowCounted, closed: ClosedPeriod) -> list[LossesGathered]:
+def _losses_gathered(window: WindowCounted, closed: ClosedPeriod, maturity: timedelta) -> list[LossesGathered]:
+    # Dated by the period and not by the window that happened to close it: a training bought now takes the rows up to here.
+    known_at = _EPOCH + timedelta(seconds=(closed.period + 1) * closed.seconds) + maturity
     return [
         LossesGathered(
             id=derived_id(window.model, release, "losses", closed.period, closed.seconds),
-            at=window.at,
+            at=known_at,
             model=window.model,
             actor=ACTOR,
             reason=f"period closed: {closed.why}",

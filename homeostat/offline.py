@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from homeostat.demo_policy import DEMO_POLICY, LABEL_DELAY_ROWS
 from homeostat.electricity import Columns
 
-__all__ = ["LABEL_DELAY_ROWS", "PARAMETERS", "WINDOW_ROWS", "Fitted", "accuracy_clock", "accuracy_frozen", "fit", "frozen_errors"]
-
 WINDOW_ROWS: Final = DEMO_POLICY.training.window_rows
 PARAMETERS: Final[Mapping[str, float]] = DEMO_POLICY.training.parameters
 
@@ -54,30 +52,19 @@ def fit(columns: Columns, begin: int, end: int, parameters: Mapping[str, float] 
     return Fitted(trained_until=end, wrong=(probabilities > 0.5) != (columns.labels == 1))
 
 
-def accuracy_frozen(columns: Columns) -> float:
-    """Accuracy of the first model on everything after the first tenth."""
-    return _accuracy(columns, frozen_errors(columns).sum())
-
-
-def frozen_errors(columns: Columns) -> Wrong:
-    """Where the first model errs, from the first row that it serves."""
-    return fit(columns, 0, columns.first_rows).wrong[columns.first_rows :]
-
-
-def accuracy_clock(columns: Columns, trainings: int) -> float:
-    """Accuracy served when `trainings` trainings are spaced evenly over the stream (none at its start or end).
+def clock_errors(columns: Columns, trainings: int) -> Wrong:
+    """Per streamed row whether the served model is wrong when `trainings` trainings are spaced evenly (none at start or end).
 
     Each uses the newest WINDOW_ROWS rows whose labels are known, 48 rows behind, and serves at once.
     """
     first, total = columns.first_rows, len(columns)
     moments = [first + (total - first) * k // (trainings + 1) for k in range(1, trainings + 1)]
-    model, errors, since = fit(columns, 0, first), 0, first
-    for moment in moments:
-        errors += model.errors(since, moment)
-        known = moment - LABEL_DELAY_ROWS
-        model, since = fit(columns, max(known - WINDOW_ROWS, 0), known), moment
-    return _accuracy(columns, errors + model.errors(since, total))
-
-
-def _accuracy(columns: Columns, errors: int) -> float:
-    return 1.0 - float(errors) / (len(columns) - columns.first_rows)
+    wrong = np.zeros(total - first, dtype=np.bool_)
+    model, since = fit(columns, 0, first), first
+    for moment in [*moments, total]:
+        wrong[since - first : moment - first] = model.wrong[since:moment]
+        if moment < total:
+            known = moment - LABEL_DELAY_ROWS
+            model = fit(columns, max(known - WINDOW_ROWS, 0), known)
+        since = moment
+    return wrong

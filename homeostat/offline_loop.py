@@ -16,6 +16,7 @@ import numpy as np
 
 from drift import staleness
 from drift.staleness import ChampionReplaced, PeriodMeasured, RunRefused, Staleness, TrainingTaken
+from homeostat.demo.calendar import next_stop
 from homeostat.demo_policy import IDLE_SYNC_ROWS, LABEL_DELAY_ROWS, ROLLOUT_SYNC_ROWS
 from homeostat.electricity import BEGIN, STEP, Columns
 from homeostat.offline import Fitted, fit
@@ -73,6 +74,8 @@ class _Loop:
     began: dict[tuple[int, int], tuple[int, float]] = field(default_factory=dict)
     """(generation, step) to its first row and the candidate's share."""
     answered: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    seen_generation: int = 0
+    tried_since: int = 0
     period: int = 0
     due: int = 0
     shadow_labelled: int = 0
@@ -81,8 +84,8 @@ class _Loop:
     tried: list[Tried] = field(default_factory=list)
 
 
-def replay_loop(columns: Columns, policy: Policy, *, sync_rows: int = ROLLOUT_SYNC_ROWS, seed: int = 0) -> LoopReplay:
-    """Replay the stream after its first tenth. `sync_rows`: rows between syncs while a rollout is active (else 96)."""
+def replay_loop(columns: Columns, policy: Policy, *, look_rows: int = ROLLOUT_SYNC_ROWS, seed: int = 0) -> LoopReplay:
+    """Replay the stream after its first tenth, with the demo's stops. `look_rows`: most rows between two looks at evidence."""
     first = columns.first_rows
     champion = fit(columns, 0, first, _parameters(policy))
     rollout, _ = canary.advance(Rollout(), ChampionSet("first", _NOON), policy.canary)
@@ -96,17 +99,30 @@ def replay_loop(columns: Columns, policy: Policy, *, sync_rows: int = ROLLOUT_SY
         # The period it starts in is a part of one: not measured, as in the real loop.
         period=staleness.period_of(BEGIN + first * STEP, policy.staleness) + 1,
     )
-    row, total = first, len(columns)
+    row, total, stop, since = first, len(columns), first, None
     while row < total:
-        until = min(row + (IDLE_SYNC_ROWS if loop.rollout.phase == "idle" else sync_rows), total)
+        if row == stop:
+            _close_periods(loop, row)
+            since = _tried_since(loop, row)
+            stop = next_stop(row, since)
+        until = min(stop, total, row + (IDLE_SYNC_ROWS if loop.rollout.phase == "idle" else look_rows))
         _serve(loop, row, until)
         row = until
         _gather_evidence(loop, row)
-        _close_periods(loop, row)
+    _close_periods(loop, row)
     if loop.rollout.phase in ("shadow", "stepping"):
         _ended(loop, "open", row)
     accuracy = 1.0 - loop.errors / (total - first)
     return LoopReplay(accuracy=accuracy, trainings=loop.trainings, tried=tuple(loop.tried))
+
+
+def _tried_since(loop: _Loop, row: int) -> int | None:
+    """The row at which the present route came to serve a candidate, as the sender sees it at its stop."""
+    if not loop.rollout.candidate:
+        return None
+    if loop.rollout.generation != loop.seen_generation:
+        loop.seen_generation, loop.tried_since = loop.rollout.generation, row
+    return loop.tried_since
 
 
 def _rows_of(period: int, policy: Policy) -> tuple[int, int]:

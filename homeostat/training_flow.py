@@ -18,6 +18,8 @@ from trainer.job import ClockRead, Ended, Ignored, Ordered, Submitted
 
 def losses_gathered(state: ModelState, record: LossesGathered, arrival: Arrival) -> Step:
     """Fold the champion's losses of one period; buy a training when it pays."""
+    if record.release in state.rollout.known_releases() - {state.rollout.champion}:
+        return state, ()  # of a release that is tried, or served before: nothing is decided on those
     refusal = _unusable(state, record)
     if refusal:
         return state, (Draft(kind="Refused", why=refusal, release=record.release),)
@@ -105,7 +107,8 @@ def _want(state: ModelState, arrival: Arrival, *, automatic: bool) -> Step:
         attempt=1,
         champion=state.rollout.champion,
         policy=state.policy,
-        as_of=state.watermark,
+        # A person means everything known by now; the rule, the rows whose losses it has measured.
+        as_of=state.watermark if automatic else max(state.watermark, arrival.record.at),
         # Not from the run's id: that rests on digests of releases, hence on clocks in run cards.
         seed=zlib.crc32(f"{state.policy.training.seed}/{state.model}/{state.runs}".encode()),
         cause=arrival.record.id,

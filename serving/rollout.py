@@ -114,6 +114,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         """The release it is compared with."""
         return self.control if self.phase == "baking" else self.champion
 
+    def known_releases(self) -> frozenset[str]:
+        """Every release that serves, served, is tried or waits."""
+        waiting = self.queued.release if self.queued else ""
+        return frozenset({self.champion, self.candidate, self.control, waiting, *self.served}) - {""}
+
     def last_counted(self, generation: int, step: int, arm: str) -> Counted:
         """The last record counted of one (generation, step, arm)."""
         for entry in self.counted:

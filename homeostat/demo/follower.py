@@ -16,7 +16,6 @@ from streams.events import Decided, Route
 _EARLIEST: Final = -2
 _RUN_ENDED: Final = frozenset({"TrainingEnded", "CandidateRejected", "ShadowStarted"})
 POLL_S: Final = 0.01
-"""Short, because a position behind a transaction's marker is only known when `poll` returns."""
 _FOLLOWED: Final = (topics.DECISIONS, topics.ROUTES)
 
 
@@ -44,7 +43,8 @@ class Follower:
         self._places = [(topic, number) for topic in _FOLLOWED for number in range(topics.named(topic).partitions)]
         self._reader.assign(dict.fromkeys(self._places, _EARLIEST))
         self._partitions: dict[str, int] = {}
-        self._taken: dict[tuple[str, int], int] = {}
+        self._ids: set[str] = set()
+        """Of all decisions: some thousands in a demo."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="decisions", daemon=True)
         self._thread.start()
@@ -66,11 +66,12 @@ class Follower:
         """The end of that partition now. Blocks for the broker's answer."""
         return self._asker.end_offsets([(topic, partition)])[(topic, partition)]
 
-    def has_read(self, topic: str, partition: int, end: int) -> bool:
-        """Whether everything before `end` has been seen. Raises what ended the thread."""
+    def has_seen(self, model: str, decided: str, generation: int) -> bool:
+        """Whether this decision was seen and the model's route has that generation. Raises what ended the thread."""
         if self.failure is not None:
             raise self.failure
-        return self._taken.get((topic, partition), 0) >= end
+        route = self.routes.get(model)
+        return decided in self._ids and route is not None and route.generation >= generation
 
     def close(self) -> None:
         """Stop following."""
@@ -87,14 +88,13 @@ class Follower:
                         self._take_route(decode_json(message.value, Route))
                     else:
                         self._take_decision(decode_json(message.value, Decided))
-                # Only now: a position says that what stands before it is in the lists.
-                self._taken = {place: self._reader.position(place) for place in self._places}
-        except Exception as error:  # noqa: BLE001 - told to whoever asks next, in `has_read`
+        except Exception as error:  # noqa: BLE001 - told to whoever asks next, in `has_seen`
             self.failure = error
 
     def _take_decision(self, decision: Decided) -> None:
         row = self._rows_answered(decision.model)
         self._partitions.setdefault(decision.model, decision.partition)
+        self._ids.add(decision.id)
         if decision.kind == "TrainingStarted":
             self.open_runs[decision.model] = decision.run
         elif decision.kind in _RUN_ENDED and self.open_runs.get(decision.model) == decision.run:

@@ -16,7 +16,6 @@ from rich.console import Console
 from config.settings import Settings
 from homeostat.demo.accounting import Sent, accounted
 from homeostat.demo.calendar import row_at
-from homeostat.demo.clock import clock_hits
 from homeostat.demo.console import DemoConsole
 from homeostat.demo.failed import DemoFailed
 from homeostat.demo.follower import Follower, Seen
@@ -28,8 +27,9 @@ from homeostat.demo.sender import Sender
 from homeostat.demo.step import Positions, StepKeeper
 from homeostat.demo.stream import HEALED, StreamPart, first_table
 from homeostat.demo.tally import Tally
-from homeostat.demo_policy import DEMO_POLICY
+from homeostat.demo_policy import demo_policy
 from homeostat.electricity import TARGET
+from homeostat.offline import clock_errors
 from homeostat.registration import register_model
 from homeostat.roles import AGENTS, CONTROL, ROLES, SERVE
 from homeostat.serving_client import wait_served
@@ -106,9 +106,9 @@ class Demo:
 
     def _register_one(self, name: str) -> ModelRegistered:
         tally = self._tallies[name]
-        return register_model(
-            self._settings, name, first_table(tally.columns, tally.start), TARGET, DEMO_POLICY, row_at(tally.start)
-        )
+        table = first_table(tally.columns, tally.start)
+        policy = demo_policy(self._settings.seed)
+        return register_model(self._settings, name, table, TARGET, policy, row_at(tally.start))
 
     def _answered(self, model: str) -> int:
         return self._tallies[model].answered if model in self._tallies else 0
@@ -144,7 +144,7 @@ class Demo:
     async def _until_stopped(self) -> None:
         while not self._stop.is_set():
             await asyncio.sleep(0.1)
-        raise DemoFailed("interrupted.")
+        raise DemoFailed("it was interrupted")
 
     def _judged(self, follower: Follower, frozen: dict[str, Hits], seed: int, started: float) -> DemoRun:
         healed = self._tallies[HEALED]
@@ -156,7 +156,7 @@ class Demo:
         )
         seen = list(follower.decisions)
         trainings = sum(1 for one in seen if one.decision.model == HEALED and one.decision.kind == "TrainingStarted")
-        clock = clock_hits(healed.columns, trainings)
+        clock: Hits = 1.0 - clock_errors(healed.columns, trainings).astype(np.float64)
         measured = Measured(
             seen=seen,
             served=healed.hits(),

@@ -104,17 +104,18 @@ class StepKeeper:
             return int((await self._controller.newest()).get("control", {}).get(place, 0)) >= end
 
         await self._until(folded, LAG_S, lambda: f"the controller lags: it has not folded control-{place} up to {end}")
-        for topic in (topics.DECISIONS, topics.ROUTES):
-            await self._read(topic, partition)
+        # A committed transaction is read a moment later than its commit returns: wait for the very decision and route.
+        told = await self._controller.newest()
+        decided, generation = told.get("decided", {}).get(place), int(told.get("generations", {}).get(model, 0))
+
+        async def seen() -> bool:
+            return self._follower.has_seen(model, decided, generation)
+
+        if decided is not None:  # a controller that was restarted has decided nothing yet
+            await self._until(
+                seen, LAG_S, lambda: f"decision {decided} of {model} is not to be read in {topics.DECISIONS}-{place}"
+            )
         self._folded[model] = end
-
-    async def _read(self, topic: str, partition: int) -> None:
-        end = await asyncio.to_thread(self._follower.end_of, topic, partition)
-
-        async def read() -> bool:
-            return self._follower.has_read(topic, partition, end)
-
-        await self._until(read, LAG_S, lambda: f"{topic}-{partition} could not be read up to {end}")
 
     async def _routed(self, tally: Tally) -> None:
         model = tally.model
