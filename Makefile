@@ -31,7 +31,7 @@ check: lint test
 test: install
 	$(BIN)/pytest $(ARGS)
 
-bench: install
+bench: install # NAME=…, SEED=…, QUICK=1
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 # Resolves anew; needs the network. The lock names no host.
