@@ -1,9 +1,9 @@
 """The demo's constants, chosen with `homeostat.offline_loop` on this very stream, in order and shuffled.
 
 So the demo's accuracy is not evidence for them elsewhere. The replay is chaotic: a few rows more or less in one training
-lead to another history. Over 39 copies of it with other windows (4,440 to 4,620 rows), other paces of looks and other luck
-of the search, the gain over the frozen model was .025 in the mean (.008 to .030), and its 95 % interval above 0 in 37. Of
-26 shuffles 22 start no training, two start one, one starts two and one starts four.
+lead to another history. Over 40 copies with windows up to 90 rows longer or shorter, other paces of looks and other luck of routing
+(`make bench NAME=loop_replay`) it served .769 in the mean (.756 to .776; frozen .746), above the clock with as many
+trainings in 36. Of 26 shuffles 22 start no training, two start one and two start two.
 
 A margin of 6 points at these disagreements needs about a hundred labelled rows: the canary's own delay eats what a training
 gains, and proving 2 points would take ten times as long. Shadow judges the loss on 96 labelled rows at least, two whole
