@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,8 @@ CHAMPION: Final = "champion"
 JUDGED: Final = ("candidate", "control")
 STEPS_KEPT: Final = 4
 """Newest (generation, step) of a model that still count; labels of older ones are not used."""
+TRUSTED_AHEAD: Final = 8
+"""Generations beyond the newest known that served rows alone can show: predictions of a foreign system are not sealed."""
 LEAST_GROWTH_ROWS: Final = 5
 LEAST_GROWTH_RATIO: Final = 0.05
 
@@ -70,8 +73,22 @@ class Grown:
     why: str
 
 
-def count(evidence: Evidence, window: WindowCounted) -> tuple[Evidence, tuple[Grown, ...]]:
-    """Add what a window says of the arms, and tell the arms whose evidence has grown."""
+def trusted(evidence: Evidence, window: WindowCounted, known: int) -> float:
+    """The newest generation that is believed without a sealed label of it; any, as long as none is known.
+
+    It is TRUSTED_AHEAD beyond the newest of the known one and those of paired losses, whose generations come from sealed ids.
+    """
+    sealed = [step.generation for step in evidence.steps if step.pairs] + [pair.generation for pair in window.pairs]
+    newest = max([known, *sealed])
+    return newest + TRUSTED_AHEAD if newest >= 0 else math.inf
+
+
+def count(evidence: Evidence, window: WindowCounted, known: int = -1) -> tuple[Evidence, tuple[Grown, ...]]:
+    """Add what a window says of the arms, and tell the arms whose evidence has grown. `known`: the champion's generation.
+
+    The newest steps are kept of those with paired losses (sealed) or a trusted generation; others are ignored, so that made
+    up ones push no real step out.
+    """
     steps = {step.key: step for step in evidence.steps}
     touched: set[tuple[int, int]] = set()
     for served in window.served:
@@ -82,7 +99,8 @@ def count(evidence: Evidence, window: WindowCounted) -> tuple[Evidence, tuple[Gr
         key = (pair.generation, pair.step)
         steps[key] = _with_pairs(steps.get(key) or Step(generation=key[0], step=key[1]), pair)
         touched.add(key)
-    kept = sorted(steps)[-STEPS_KEPT:]
+    limit = trusted(evidence, window, known)
+    kept = sorted(key for key, step in steps.items() if step.pairs or step.generation <= limit)[-STEPS_KEPT:]
     grown: list[Grown] = []
     for key in kept:
         for arm in JUDGED if key in touched else ():

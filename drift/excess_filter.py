@@ -73,7 +73,7 @@ def observe(state: Excess, *, rows: int, difference: float, row_variance: float,
     noise, count, usual = state.noise, state.noise_count, state.usual_rows
     tracks = state.tracks
     if noise == 0.0:
-        noise, usual = max(row_variance, 1e-9) / rows, float(rows)
+        noise, usual = _first_variance(row_variance, rows) / rows, float(rows)
         prior = ((100.0 * noise, 0.0, 0.0), (0.0, FRESH * noise, 0.0), (0.0, 0.0, GROWTH * noise))
         tracks = tuple(msgspec.structs.replace(track, covariance=prior) for track in tracks)
     if not first_of_champion:
@@ -92,6 +92,12 @@ def observe(state: Excess, *, rows: int, difference: float, row_variance: float,
         usual_rows=usual + (rows - usual) / 20.0,
         previous=difference,
     )
+
+
+def _first_variance(row_variance: float, rows: int) -> float:
+    # A first period in which nothing differed is no proof that nothing ever does: one row in so many, and one more, might have.
+    share = 1.0 / (rows + 2)
+    return row_variance if row_variance > 0.0 else share * (1.0 - share)
 
 
 def fresh_champion(state: Excess) -> Excess:

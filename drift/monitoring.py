@@ -3,8 +3,9 @@
 `advance(state, item)` takes one `ModelKnown` (who serves, by what reference and policy) or one `WindowCounted`, in the
 order of a `windows` partition, and returns the records it made for `control`. Rules:
 
-- A window is accepted when it names the last accepted one of its (model, topic, partition) as its predecessor; a repeat
-  is dropped; anything else is a `Hole`: counts would be wrong, so the model stops there.
+- The first window of a (model, topic, partition) is accepted whatever it follows: retention or a lost snapshot may have
+  taken those before it. A later one is accepted when it names the last accepted one as its predecessor; a repeat is
+  dropped; anything else is a `Hole`: counts would be wrong, so the model stops there.
 - Ids derive from causes, `at` from the window: the same windows give the same records, wherever a restart cut them.
 """
 
@@ -85,7 +86,8 @@ class Hole(Exception):
         super().__init__(
             f"window {window.first_offset} of {window.topic}-{window.partition} for model {window.model!r} follows window "
             f"{window.previous_first_offset}, but the last one folded is {expected}: windows are missing, so nothing of this "
-            "model is folded any more. Write the missing windows again, or start its agents' state afresh."
+            "model is folded any more. Write the missing windows and those after them again; or, once no window before the gap "
+            "is kept, start the agents without their snapshot: they begin with the earliest windows that are."
         )
         self.window = window
         self.expected = expected
@@ -103,10 +105,10 @@ def advance(state: State, item: ModelKnown | WindowCounted) -> tuple[State, tupl
     if before is None:
         raise ModelUnknown(f"no policy is known of model {item.model!r}: hand in ModelKnown first")
     place = f"{item.topic}-{item.partition}"
-    last = before.chain.get(place, Link(first_offset=-1, end_offset=-1))
-    if item.first_offset <= last.first_offset:
+    last = before.chain.get(place)
+    if last is not None and item.first_offset <= last.first_offset:
         return state, ()
-    if item.previous_first_offset != last.first_offset:
+    if last is not None and item.previous_first_offset != last.first_offset:
         raise Hole(item, last.first_offset)
     chain = {**before.chain, place: Link(first_offset=item.first_offset, end_offset=item.end_offset)}
     rows = {**before.rows, item.topic: before.rows.get(item.topic, 0) + item.rows}
@@ -115,9 +117,15 @@ def advance(state: State, item: ModelKnown | WindowCounted) -> tuple[State, tupl
 
 
 def names_newer(state: State, window: WindowCounted) -> tuple[int, str] | None:
-    """The (generation, champion) that a window shows and the state does not know yet: ModelKnown is wanted before it."""
-    shown = [(served.generation, served.release) for served in window.served if served.arm == canary.CHAMPION]
-    known = state.models[window.model].generation if window.model in state.models else -1
+    """The (generation, champion) that a window shows and the state does not know yet: ModelKnown is wanted before it.
+
+    Generations that are not `trusted` are passed over: one from nowhere would hide every real champion after it.
+    """
+    model = state.models.get(window.model)
+    known, evidence = (model.generation, model.evidence) if model is not None else (-1, Evidence())
+    limit = canary.trusted(evidence, window, known)
+    champions = (served for served in window.served if served.arm == canary.CHAMPION and served.generation <= limit)
+    shown = [(served.generation, served.release) for served in champions]
     newest = max(shown, default=(-1, ""))
     return newest if newest[0] > known else None
 
@@ -151,7 +159,7 @@ def _folded(model: ModelState, window: WindowCounted) -> tuple[ModelState, tuple
     counted, closed = periods.count(model.periods, window, model.policy.staleness)
     for period in closed:
         signals += _losses_gathered(window, period, model.policy.staleness.maturity)
-    gathered, grown = canary.count(model.evidence, window)
+    gathered, grown = canary.count(model.evidence, window, model.generation)
     covers = {place: link.end_offset for place, link in sorted(model.chain.items())}
     signals += [_evidence_gathered(window, one, covers) for one in grown]
     watch = model.watch

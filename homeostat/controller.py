@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -51,7 +52,10 @@ class Controller:
         bootstrap = self._settings.bootstrap_servers
         reader, writer = KafkaPythonReader(bootstrap), KafkaPythonWriter(bootstrap)
         try:
-            starts = {partition: state.offset for partition, state in self._snapshots(reader).items()}
+            snapshots = self._snapshots(reader)
+            starts = {partition: state.offset for partition, state in snapshots.items()}
+            # Where there are models, deadlines pass whether or not a record comes.
+            self._lead([partition for partition, state in snapshots.items() if state.models])
             positions = {place: starts.get(place[1], 0) for place in _PARTITIONS}
             self.positions = {str(number): offset for (_, number), offset in positions.items()}
             reader.assign(positions)
@@ -68,13 +72,12 @@ class Controller:
         batches: dict[int, list[Message]] = defaultdict(list)
         for message in reader.poll(POLL_S, BATCH):
             batches[message.partition].append(message)
+        self._lead([partition for partition in batches if partition not in self._leaders])
         for partition, messages in batches.items():
-            leader = self._leaders.get(partition)
-            if leader is None:
-                leader = self._lead(partition)
+            leader = self._leaders[partition]
             fresh = [message for message in messages if message.offset >= leader.state.offset]
             if fresh:
-                leader.step(fresh, self._told)
+                leader.step(fresh, partial(self._told, leader))
             self.generations.update({name: model.rollout.generation for name, model in leader.state.models.items()})
             self.positions[str(partition)] = leader.state.offset
             self._meters.counter(metrics.RECORDS_READ, role=ROLE, topic=topics.CONTROL).inc(len(fresh))
@@ -83,19 +86,24 @@ class Controller:
         if ticks:
             writer.write(ticks, CLIENT_TIMEOUT_S)
 
-    def _lead(self, partition: int) -> Leader:
-        transaction = KafkaPythonTransaction(self._settings.bootstrap_servers, owner(partition))
-        transaction.begin(CLIENT_TIMEOUT_S)
-        # Only now, with the predecessor fenced, is the newest snapshot the last one there will be.
+    def _lead(self, partitions: Sequence[int]) -> None:
+        """Lead these partitions from their newest snapshots on; whoever led them before is fenced."""
+        if not partitions:
+            return
+        transactions = {}
+        for partition in partitions:
+            transactions[partition] = KafkaPythonTransaction(self._settings.bootstrap_servers, owner(partition))
+            transactions[partition].begin(CLIENT_TIMEOUT_S)
+        # Only now, with the predecessors fenced, are the newest snapshots the last ones there will be.
         scout = KafkaPythonReader(self._settings.bootstrap_servers)
         try:
-            state = self._snapshots(scout).get(partition, PartitionState())
+            states = self._snapshots(scout)
         finally:
             scout.close()
-        leader = Leader(partition, transaction, state, self._settings.crash_at)
-        self._leaders[partition] = leader
-        log.info("leading partition %d of control from offset %d, models %s", partition, state.offset, sorted(state.models))
-        return leader
+        for partition, transaction in transactions.items():
+            state = states.get(partition, PartitionState())
+            self._leaders[partition] = Leader(partition, transaction, state, self._settings.crash_at)
+            log.info("leading partition %d of control from offset %d, models %s", partition, state.offset, sorted(state.models))
 
     def _snapshots(self, reader: LogReader) -> dict[int, PartitionState]:
         states = {}
@@ -105,13 +113,14 @@ class Controller:
                 states[snapshot.partition] = restore(snapshot)
         return states
 
-    def _told(self, result: Folded) -> None:
+    def _told(self, leader: Leader, result: Folded) -> None:
         for decision in result.decisions:
             self.decided[str(decision.partition)] = decision.id
-            # Model names are bounded by registrations; what speaks of no registered model is counted under ''.
-            self._meters.counter(metrics.DECISIONS, model=decision.model, kind=decision.kind).inc()
+            # Names in metrics are bounded by registrations: what speaks of no registered model is counted under ''.
+            model = decision.model if decision.model in leader.state.models else ""
+            self._meters.counter(metrics.DECISIONS, model=model, kind=decision.kind).inc()
             log.info("%s %s: %s %s", decision.model, decision.kind, decision.why, decision.numbers)
-            self._meter(decision.kind, decision.model, decision.numbers)
+            self._meter(decision.kind, model, decision.numbers)
         if result.dead_letter is not None:
             self._meters.counter(metrics.DEAD_LETTERS, role=ROLE, topic=topics.CONTROL, reason=result.dead_letter.reason).inc()
 
@@ -147,6 +156,3 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 stop.wait(RETRY_S)
     finally:
         server.stop()
-
-
-__all__: Sequence[str] = ("Controller", "run")

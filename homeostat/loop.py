@@ -12,6 +12,7 @@ from typing import Final, assert_never
 
 import msgspec
 
+from drift.staleness import Staleness
 from homeostat import rollout_flow, training_flow
 from homeostat.model_state import Arrival, Draft, ModelState, Step
 from serving import canary
@@ -32,12 +33,13 @@ from streams.events import (
     TrainingFinished,
     derived_id,
 )
+from streams.policy_limits import fault
 
 CORE: Final = "1"
 """Version of the decision core; it changes when the same log would give other decisions."""
 FUTURE_LIMIT: Final = timedelta(minutes=5)
-_CUMULATIVE: Final = (EvidenceGathered, Ticked)
-"""Records that carry their own guard against repeats."""
+_SELF_GUARDED: Final = (EvidenceGathered, LossesGathered, Ticked)
+"""Records that carry their own guard against repeats, and come so often that they would push out the ids of commands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,9 @@ def refuse(why: str, *, model: str, cause: str, partition: int, offset: int, at:
 def _first(arrival: Arrival) -> tuple[ModelState | None, Outcome]:
     record = arrival.record
     if not isinstance(record, ModelRegistered):
-        draft = Draft(kind="Refused", why=f"{type(record).__name__} for a model that is not registered")
-        return None, Outcome(decisions=_decided((draft,), arrival))
+        return _nothing(f"{type(record).__name__} for a model that is not registered", arrival)
+    if wrong := _dated_late(arrival) or fault(record.policy):
+        return _nothing(f"not registered: {wrong}", arrival)
     rollout, _ = canary.advance(Rollout(), ChampionSet(release=record.release, at=arrival.at), record.policy.canary)
     state = ModelState(
         model=record.model,
@@ -82,11 +85,20 @@ def _first(arrival: Arrival) -> tuple[ModelState | None, Outcome]:
     return state, Outcome(decisions=decisions, route=_route(state, arrival, decisions))
 
 
+def _nothing(why: str, arrival: Arrival) -> tuple[None, Outcome]:
+    return None, Outcome(decisions=_decided((Draft(kind="Refused", why=why),), arrival))
+
+
+def _dated_late(arrival: Arrival) -> str:
+    late = arrival.record.at > arrival.at + FUTURE_LIMIT
+    return f"dated {arrival.record.at.isoformat()}, later than the broker's clock" if late else ""
+
+
 def _guarded(state: ModelState, arrival: Arrival) -> Step:
     record = arrival.record
-    if record.at > arrival.at + FUTURE_LIMIT:
-        return state, (Draft(kind="Refused", why=f"dated {record.at.isoformat()}, later than the broker's clock"),)
-    if isinstance(record, _CUMULATIVE):
+    if late := _dated_late(arrival):
+        return state, (Draft(kind="Refused", why=late),)
+    if isinstance(record, _SELF_GUARDED):
         return _dispatch(state, arrival)
     if record.id in state.seen:
         return state, (Draft(kind="Refused", why="repeated: this id has acted before"),)
@@ -100,7 +112,7 @@ def _dispatch(state: ModelState, arrival: Arrival) -> Step:
             why = "already registered; retrain it, roll it back, or set its policy"
             return state, (Draft(kind="Refused", why=why, release=record.release),)
         case PolicySet():
-            return msgspec.structs.replace(state, policy=record.policy), (Draft(kind="PolicyChanged", why=record.reason),)
+            return _policy_set(state, record)
         case LossesGathered():
             return training_flow.losses_gathered(state, record, arrival)
         case RetrainRequested():
@@ -115,13 +127,23 @@ def _dispatch(state: ModelState, arrival: Arrival) -> Step:
             why = f"off: {', '.join(record.off)}" if record.off else "all streams are watched"
             return state, (Draft(kind="DetectorsReady", why=why, numbers={"rows": float(record.rows)}, release=record.release),)
         case EvidenceGathered() | RollBack():
-            return rollout_flow.rollout_event(state, record)
+            return rollout_flow.rollout_event(state, record, arrival)
         case Ticked():
             state, first = training_flow.clock_read(state, arrival)
-            state, second = rollout_flow.rollout_event(state, msgspec.structs.replace(record, at=arrival.at))
+            state, second = rollout_flow.rollout_event(state, msgspec.structs.replace(record, at=arrival.at), arrival)
             return state, (*first, *second)
         case _:
             assert_never(record)
+
+
+def _policy_set(state: ModelState, record: PolicySet) -> Step:
+    if wrong := fault(record.policy):
+        return state, (Draft(kind="Refused", why=wrong),)
+    if record.policy.staleness.period != state.policy.staleness.period:
+        # Other periods: their numbers, and an account kept in them, say nothing any more.
+        account = Staleness(running=state.staleness.running)
+        state = msgspec.structs.replace(state, staleness=account, last_period=-1, period_release="")
+    return msgspec.structs.replace(state, policy=record.policy), (Draft(kind="PolicyChanged", why=record.reason),)
 
 
 def _decided(drafts: tuple[Draft, ...], arrival: Arrival) -> tuple[Decided, ...]:

@@ -15,6 +15,7 @@ from drift.monitoring import ModelKnown, State, advance, names_newer
 from homeostat.patience import Patience
 from homeostat.policy_book import PolicyBook
 from streams.events import WindowCounted
+from streams.policy import Policy
 from streams.release import BlobCorrupt, BlobMissing, BlobStore, load_contract, load_profile, load_release
 
 log = logging.getLogger("homeostat.agents")
@@ -30,9 +31,13 @@ class ModelKnowledge:
 
     def informed(self, state: State, window: WindowCounted, broker_time: datetime) -> State:
         """The state that is ready for this window; waits for what is not there yet. Raises LogUnavailable, StoppedError."""
-        lack = f"no policy of model {window.model!r} in control yet"
-        policy = self._patience.present(lambda: self._policies.at(window.model, broker_time), lack)
         known = state.models.get(window.model)
+
+        def policy_now() -> Policy | None:
+            # Known, and yet not in `control`: its registration is no longer kept, and the state's own policy goes on.
+            return self._policies.at(window.model, broker_time) or (None if known is None else known.policy)
+
+        policy = self._patience.present(policy_now, f"no policy of model {window.model!r} in control yet")
         newer = names_newer(state, window)
         if known is not None and newer is None and policy == known.policy:
             return state
@@ -45,7 +50,7 @@ class ModelKnowledge:
             try:
                 release = load_release(self._store, item.champion)
                 profile, contract = load_profile(self._store, release.profile), load_contract(self._store, release.contract)
-            except (BlobMissing, BlobCorrupt) as error:
+            except (BlobMissing, BlobCorrupt, OSError, msgspec.DecodeError) as error:
                 log.debug("%s", error)
                 return None
             return msgspec.structs.replace(item, profile=profile, contract=contract)

@@ -12,7 +12,7 @@ from streams import topics
 from streams.adapters.lake import LakeWriter
 from streams.adapters.prometheus import Meters
 from streams.adapters.repeats_files import RepeatsFiles
-from streams.codec import encode_json, encode_msgpack
+from streams.codec import LONGEST_DETAIL, encode_json, encode_msgpack
 from streams.events import DeadLettered, HeartBeaten, WindowCounted, derived_id
 from streams.monitor_snapshot import Kept, KeptPage, encoded, owner, snapshot
 from streams.partition_fold import Blocked, Output, Refusal, RepeatDropped, StretchEnded, WindowEnded
@@ -78,7 +78,8 @@ class Publisher:
                 self._writer.write(records, WRITE_TIMEOUT_S)
         if self._ended:
             self._writer.write([self._snapshot(*ended, ends) for ended in self._ended], WRITE_TIMEOUT_S)
-            for (topic, partition), _, pages in self._ended:
+            newest = {place: pages for place, _, pages in self._ended}  # an older one may lack pages that this one names
+            for (topic, partition), pages in newest.items():
                 self._files.prune(topic, partition, pages)
         self._letters, self._windows, self._ended = [], [], []
 
@@ -116,7 +117,7 @@ def _dead_letter(refusal: Refusal) -> Outgoing:
         partition=message.partition,
         offset=message.offset,
         reason=refused.reason,
-        detail=refused.detail,
+        detail=refused.detail[:LONGEST_DETAIL],
         key=message.key[:KEPT_KEY_BYTES],
         payload=message.value[:KEPT_PAYLOAD_BYTES],
         payload_bytes=len(message.value),

@@ -19,7 +19,7 @@ from drift.staleness import ChampionReplaced, PeriodMeasured, RunRefused, Stalen
 from homeostat.demo.calendar import next_stop
 from homeostat.demo_policy import IDLE_SYNC_ROWS, LABEL_DELAY_ROWS, ROLLOUT_SYNC_ROWS
 from homeostat.electricity import BEGIN, STEP, Columns
-from homeostat.offline import Fitted, fit
+from homeostat.offline import Fitted, Wrong, fit
 from serving import canary
 from serving.canary import CandidateReady, ChampionSet, Rollout, Shift
 from streams.events import UNIT, ArmEvidence, EvidenceGathered, derived_id
@@ -49,6 +49,8 @@ class LoopReplay:
     accuracy: float
     trainings: int
     tried: tuple[Tried, ...]
+    wrong: Wrong
+    """Per streamed row whether the answer given was wrong."""
 
     def count(self, outcome: str) -> int:
         """Trainings that ended so: promoted | gate | CandidateRejected | RolledBack | open."""
@@ -79,7 +81,8 @@ class _Loop:
     period: int = 0
     due: int = 0
     shadow_labelled: int = 0
-    errors: int = 0
+    wrong: list[Wrong] = field(default_factory=list)
+    """Of the answers given, stretch by stretch."""
     trainings: int = 0
     tried: list[Tried] = field(default_factory=list)
 
@@ -112,8 +115,8 @@ def replay_loop(columns: Columns, policy: Policy, *, look_rows: int = ROLLOUT_SY
     _close_periods(loop, row)
     if loop.rollout.phase in ("shadow", "stepping"):
         _ended(loop, "open", row)
-    accuracy = 1.0 - loop.errors / (total - first)
-    return LoopReplay(accuracy=accuracy, trainings=loop.trainings, tried=tuple(loop.tried))
+    wrong = np.concatenate(loop.wrong)
+    return LoopReplay(accuracy=1.0 - float(wrong.mean()), trainings=loop.trainings, tried=tuple(loop.tried), wrong=wrong)
 
 
 def _tried_since(loop: _Loop, row: int) -> int | None:
@@ -139,7 +142,7 @@ def _serve(loop: _Loop, begin: int, end: int) -> None:
         counts = loop.answered.setdefault((rollout.generation, rollout.step), [0, 0])
         counts[0] += int((~by_candidate).sum())
         counts[1] += int(by_candidate.sum())
-    loop.errors += int(wrong.sum())
+    loop.wrong.append(wrong)
 
 
 def _gather_evidence(loop: _Loop, row: int) -> None:

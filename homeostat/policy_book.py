@@ -13,6 +13,7 @@ from streams import topics
 from streams.codec import Undecodable, decode_control
 from streams.events import ModelRegistered, PolicySet
 from streams.policy import Policy
+from streams.policy_limits import fault
 from streams.ports import LogReader, LogUnavailable
 
 PLACES: Final = tuple((topics.CONTROL, partition) for partition in range(topics.named(topics.CONTROL).partitions))
@@ -54,7 +55,15 @@ class PolicyBook:
         return (settled[-1] if settled else entries[0]).policy
 
     def _look(self) -> None:
-        """Read up to the present end."""
+        """Read up to the present end. After a failure all is read again: the reader may have dropped what it had in hand."""
+        try:
+            self._read_on()
+        except Exception:
+            self._looked_at = None
+            self._entries.clear()
+            raise
+
+    def _read_on(self) -> None:
         now = self._clock()
         ends = self._reader.end_offsets(PLACES)
         if self._looked_at is None:
@@ -76,7 +85,9 @@ class PolicyBook:
             record = decode_control(value)
         except Undecodable:
             return  # the controller refuses it, with its reason
-        if isinstance(record, (ModelRegistered, PolicySet)) and key == record.model.encode():
+        if isinstance(record, (ModelRegistered, PolicySet)) and key == record.model.encode() and not fault(record.policy):
             entries = self._entries.setdefault(record.model, [])
+            if entries and isinstance(record, ModelRegistered):
+                return  # registered before: the controller refuses it, as it does a policy with a fault
             entries.append(_Entry(broker_time, record.policy))
             del entries[1 : len(entries) - KEPT]  # the first stays: it holds for windows before any settled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from streams.policy import Policy
+from streams.policy_limits import fault
 
 
 class PolicyError(Exception):
@@ -20,52 +21,6 @@ class PolicyError(Exception):
 
 _UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)\s*")
-
-
-def _at_least(low: float) -> tuple[Callable[[float], bool], str]:
-    return (lambda value: value >= low), f"at least {low:g}"
-
-
-def _above(low: float) -> tuple[Callable[[float], bool], str]:
-    return (lambda value: value > low), f"greater than {low:g}"
-
-
-_FRACTION: Final[tuple[Callable[[float], bool], str]] = (lambda value: 0.0 < value < 1.0), "between 0 and 1"
-
-_RANGES: Final = {
-    "staleness.period": _above(0),
-    "staleness.maturity": _at_least(0),
-    "staleness.training_worth_errors": _above(0),
-    "staleness.guard_sd": _at_least(0),
-    "admission.cooldown": _at_least(0),
-    "admission.trainings_per_30_days": _at_least(0),
-    "admission.attempts": _at_least(1),
-    "admission.deadline": _above(0),
-    "admission.failures_to_open": _at_least(1),
-    "training.trials": _at_least(1),
-    "training.window_rows": _at_least(1),
-    "training.holdout_rows": _at_least(1),
-    "training.minimum_rows": _at_least(1),
-    "training.minimum_class_rows": _at_least(1),
-    "training.gate_margin": _at_least(0),
-    "canary.margin": _FRACTION,
-    "canary.alpha_promote": _FRACTION,
-    "canary.alpha_rollback": _FRACTION,
-    "canary.step_rows": _at_least(1),
-    "canary.shadow_least_rows": _at_least(0),
-    "canary.shadow_rows": _at_least(1),
-    "canary.failure_margin": _at_least(0),
-    "canary.latency_ratio": _at_least(1),
-    "canary.bake_rows": _at_least(0),
-    "canary.deadline": _above(0),
-    "drift.false_alarm_every_rows": _at_least(1),
-    "drift.tolerance_sd": _at_least(0),
-    "drift.burn_in_rows": _at_least(1),
-}
-"""What a number may be. Durations are compared in seconds."""
-
-LOGGING: Final = ("keep", "hash", "bin", "drop")
-TASKS: Final = ("classification", "regression")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -107,7 +62,8 @@ def parse_policy(text: str) -> Policy:
         policy = msgspec.convert(prepared, Policy)
     except msgspec.ValidationError as error:
         raise PolicyError(f"a value has the wrong type: {error}. See the defaults in streams/policy.py.") from error
-    _check(policy)
+    if wrong := fault(policy):
+        raise PolicyError(wrong)
     return policy
 
 
@@ -135,23 +91,3 @@ def _value(value: Any, kind: Any, name: str) -> Any:
             raise PolicyError(f"{name} must be a table, [{name}], got {value!r}.")
         return _prepared(value, kind, name + ".")
     return value
-
-
-def _check(policy: Policy) -> None:
-    for name, (allowed, wanted) in _RANGES.items():
-        section, _, key = name.partition(".")
-        value = getattr(getattr(policy, section), key)
-        number = value.total_seconds() if isinstance(value, timedelta) else value
-        if not allowed(number):
-            raise PolicyError(f"{name} must be {wanted}, got {number:g}.")
-    steps = policy.canary.steps
-    if not steps or list(steps) != sorted(set(steps)) or steps[0] <= 0.0 or steps[-1] != 1.0:
-        raise PolicyError(f"canary.steps must rise and end with 1.0, as in [0.1, 0.5, 1.0], got {list(steps)}.")
-    if policy.training.task not in TASKS:
-        raise PolicyError(f"training.task must be one of {', '.join(TASKS)}, got {policy.training.task!r}.")
-    for name, (low, high) in policy.training.search.items():
-        if not low < high:
-            raise PolicyError(f"training.search.{name} must be [low, high] with low < high, got [{low:g}, {high:g}].")
-    for feature, how in policy.log.items():
-        if how not in LOGGING:
-            raise PolicyError(f"log.{feature} must be one of {', '.join(LOGGING)}, got {how!r}.")

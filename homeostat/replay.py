@@ -60,6 +60,13 @@ def compare(control: Iterable[Message], decided: Iterable[Decided]) -> ReplayRes
     records = 0
     for message in control:
         records += 1
+        if message.partition not in states and message.offset > 0:
+            return ReplayResult(
+                records=0,
+                decisions=len(recorded),
+                recomputed=0,
+                differing=(f"control-{message.partition} begins at offset {message.offset}: its beginning is no longer kept",),
+            )
         states[message.partition], result = fold(states[message.partition], message)
         for decision in result.decisions:
             if message.offset <= folded_until[message.partition]:
@@ -79,6 +86,7 @@ def _difference(key: str, recorded: Decided | None, recomputed: Decided | None) 
         return f"{key}: recomputed {recomputed.kind} of {recomputed.model}, which is not in the log"
     if recomputed is None:
         return f"{key}: {recorded.kind} of {recorded.model} is in the log, but does not follow from control"
-    if msgspec.json.encode(recorded) != msgspec.json.encode(recomputed):
+    # By whichever core: a newer one that decides otherwise shows, one that decides the same agrees.
+    if msgspec.json.encode(msgspec.structs.replace(recorded, core=recomputed.core)) != msgspec.json.encode(recomputed):
         return f"{key}: decided {recorded.kind} ({recorded.why}), recomputed {recomputed.kind} ({recomputed.why})"
     return ""

@@ -21,9 +21,10 @@ def candidate_ready(state: ModelState, release: str, run: str, arrival: Arrival)
     return _step(state, CandidateReady(release=release, run=run, at=arrival.at))
 
 
-def rollout_event(state: ModelState, event: EvidenceGathered | RollBack | Ticked) -> Step:
-    """Evidence, a person's rollback, or the clock."""
-    return _step(state, event)
+def rollout_event(state: ModelState, event: EvidenceGathered | RollBack | Ticked, arrival: Arrival) -> Step:
+    """Evidence, a person's rollback, or the clock. Whatever comes, controller time is the arrival's."""
+    clock = arrival.at if state.rollout.clock is None else max(state.rollout.clock, arrival.at)
+    return _step(msgspec.structs.replace(state, rollout=msgspec.structs.replace(state.rollout, clock=clock)), event)
 
 
 def _step(state: ModelState, event: canary.Event) -> Step:

@@ -91,10 +91,12 @@ def _ratio(units: int, rows: int) -> float:
 
 
 def _want(state: ModelState, arrival: Arrival, *, automatic: bool) -> Step:
+    # A person means everything known by now; the rule, the rows whose losses it has measured.
+    as_of = state.watermark if automatic else max(state.watermark, arrival.record.at)
     want = Wanted(
         model=state.model,
         cause=arrival.record.id,
-        at=state.watermark,
+        at=as_of,
         automatic=automatic,
         in_flight=state.job.run,
     )
@@ -107,8 +109,7 @@ def _want(state: ModelState, arrival: Arrival, *, automatic: bool) -> Step:
         attempt=1,
         champion=state.rollout.champion,
         policy=state.policy,
-        # A person means everything known by now; the rule, the rows whose losses it has measured.
-        as_of=state.watermark if automatic else max(state.watermark, arrival.record.at),
+        as_of=as_of,
         # Not from the run's id: that rests on digests of releases, hence on clocks in run cards.
         seed=zlib.crc32(f"{state.policy.training.seed}/{state.model}/{state.runs}".encode()),
         cause=arrival.record.id,

@@ -19,7 +19,7 @@ from homeostat.agents_meters import AgentsMeters
 from homeostat.model_knowledge import ModelKnowledge
 from homeostat.patience import PATIENCE_S, Patience
 from streams import topics
-from streams.codec import Undecodable, decode_msgpack, encode_json
+from streams.codec import LONGEST_DETAIL, Undecodable, decode_msgpack, encode_json
 from streams.events import DeadLettered, WindowCounted, derived_id
 from streams.ports import LogReader, LogUnavailable, LogWriter, Message, Outgoing, PositionLost, RecordTooLarge
 
@@ -28,6 +28,7 @@ SNAPSHOT_EVERY_S: Final = 5.0
 SNAPSHOT_S: Final = 3.0
 """How long the broker may take to acknowledge one."""
 KEPT_PAYLOAD_BYTES: Final = 64 * 1024
+KEPT_KEY_BYTES: Final = 1_024
 BATCH: Final = 200
 MAXIMUM_BYTES: Final = topics.named(topics.WINDOWS).max_record_bytes
 
@@ -89,7 +90,7 @@ class WindowFolder:
             self._read_again(partition, offset)
 
     def bury(self, message: Message, error: Exception) -> None:
-        """Dead-letter a message and go on behind it; the windows after it will show the hole."""
+        """Dead-letter a message and go on behind it; the windows after it show the hole, unless it was its place's first."""
         self._dead_letter(message, "unfoldable", f"{type(error).__name__}: {error}")
         self._stand(message, self._folded[message.partition].state)
 
@@ -198,13 +199,13 @@ class WindowFolder:
         letter = DeadLettered(
             id=derived_id(message.topic, message.partition, message.offset, "dead letter"),
             at=message.broker_time,
-            model=message.key.decode(errors="replace"),
+            model=message.key[:KEPT_KEY_BYTES].decode(errors="replace"),
             topic=message.topic,
             partition=message.partition,
             offset=message.offset,
             reason=reason,
-            detail=detail,
-            key=message.key[:1_024],
+            detail=detail[:LONGEST_DETAIL],
+            key=message.key[:KEPT_KEY_BYTES],
             payload=message.value[:KEPT_PAYLOAD_BYTES],
             payload_bytes=len(message.value),
         )
@@ -213,7 +214,10 @@ class WindowFolder:
         self._meters.dead_letter(reason)
 
     def _save(self, partition: int) -> None:
-        """Write a snapshot where there is something new. Without it the next start reads more again, nothing worse."""
+        """Write a snapshot where there is something new. Without it the next start reads more again.
+
+        Without any, it begins with the earliest windows kept, and what retention removed before them is not counted.
+        """
         one = self._folded[partition]
         if one.at is None or one.offset <= one.saved_offset:
             return

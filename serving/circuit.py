@@ -24,7 +24,7 @@ class Circuit:
 
     @property
     def open(self) -> bool:
-        """Whether the arm is skipped; each skipped row still counts as one of its failures."""
+        """Whether the arm is skipped; each skipped row counts as one of its failures, also after `late` alone."""
         return self.failures >= FAILURES_TO_OPEN
 
     def after(self, failure: str) -> Circuit:

@@ -31,7 +31,7 @@ class Answering:
     route: Route
     contract: Contract
     contract_digest: str
-    privacy: Mapping[str, str]
+    privacy: Mapping[str, str] | None
     epoch: int
     first: int
     issued: datetime
@@ -84,6 +84,7 @@ def predicted(
     """The record of a row, as private as the policy wants it (`key` hashes values; `entity` is hashed already)."""
     route = common.route
     features = asked.rows[index]
+    hides_nothing = common.privacy is not None and not common.privacy
     return Predicted(
         id=identity,
         at=asked.at[index],
@@ -95,7 +96,7 @@ def predicted(
         generation=route.generation,
         step=route.step,
         share=route.share,
-        features=logged(common.contract, common.privacy, key, features) if common.privacy else features,
+        features=features if hides_nothing else logged(common.contract, common.privacy, key, features),
         outputs=row.outputs,
         latency_us=row.latency_us,
         flags=asked.flags[index],

@@ -17,8 +17,13 @@ DROP: Final = "drop"
 MODES: Final = (KEEP, HASH, BIN, DROP)
 
 
-def logged(contract: Contract, modes: Mapping[str, str], key: bytes, row: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """The row as it may be logged. A mode that is not known drops the feature: it was meant to hide something."""
+def logged(contract: Contract, modes: Mapping[str, str] | None, key: bytes, row: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The row as it may be logged. A mode that is not known drops the feature: it was meant to hide something.
+
+    `modes` None: nobody knows what the policy hides, so that nothing may be logged.
+    """
+    if modes is None:
+        return {}
     kept = dict(row)
     for feature in contract.features:
         mode = modes.get(feature.name, KEEP)

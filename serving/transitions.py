@@ -61,7 +61,7 @@ def promoted(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
         step=0,
         share=0.0,
         control=state.champion,
-        since=None,
+        since=state.clock,
         served=(*served, state.champion)[-SERVED_LIMIT:],
         wealths=Wealths(),
         stages=(*state.stages, Stage(generation=generation, step=0, share=0.0, arm="control")),
@@ -136,7 +136,7 @@ def _idle(state: Rollout, champion: str) -> Rollout:
         share=0.0,
         control="",
         run="",
-        since=None,
+        since=state.clock,
         wealths=Wealths(),
         stages=(),
         counted=(),
@@ -151,6 +151,5 @@ def _with_queued(state: Rollout, commands: tuple[Command, ...]) -> Step:
     if waiting.release == state.champion:
         why = "it is the release that serves already"
         return state, (*commands, Shift(kind="CandidateRejected", why=why, release=waiting.release, run=waiting.run))
-    # Its deadline runs from the next tick: evidence carries event time, so the controller's time is not known here.
-    state, started = shadow_started(state, waiting, None)
+    state, started = shadow_started(state, waiting, state.clock)
     return state, (*commands, *started)

@@ -18,6 +18,8 @@ import msgspec
 from streams.events import SCHEMA, Control, HeartBeaten, Labelled, Predicted
 
 LIMIT_BYTES: Final = 2**20
+LONGEST_DETAIL: Final = 1_000
+"""Characters of a refusal's explanation that are kept: it may quote the record, and a dead letter must fit its topic."""
 
 Reason = Literal["undecodable", "oversized", "wrong_schema", "unknown_type", "not_finite"]
 Decoded = Predicted | Labelled | HeartBeaten
@@ -28,9 +30,10 @@ _NOT_FINITE_TOKEN: Final = re.compile(rb"[\[:,]\s*-?(?:NaN|Infinity)\b")
 
 
 class Undecodable(Exception):
-    """These bytes are no record that is wanted here: `reason` for counting, `detail` for a person."""
+    """These bytes are no record that is wanted here: `reason` for counting, `detail` (cut) for a person."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
+        detail = detail[:LONGEST_DETAIL]
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
         self.detail = detail

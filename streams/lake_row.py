@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from streams.codec import Undecodable, decode_data_plane
+from streams.codec import LONGEST_DETAIL, Undecodable, decode_data_plane
 from streams.events import HeartBeaten, Labelled, Predicted
 from streams.ports import Message
 from streams.prediction_id import MAXIMUM_EPOCH, MAXIMUM_SEQ, Forged, Sealed, Sealer
@@ -32,7 +32,7 @@ _MAXIMUM_COUNT: Final = 2**53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A record that cannot be used. `reason` is one of a closed list (it labels a metric), `detail` is for people.
+    """A record that cannot be used. `reason` is one of a closed list (it labels a metric), `detail` (cut) is for people.
 
     undecodable oversized wrong_schema unknown_type not_finite (codec) | wrong_key future (here) | forged expired (labels)
     | unknown_model bad_label (by whoever knows the contract).
@@ -40,6 +40,9 @@ class Refused:
 
     reason: str
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", self.detail[:LONGEST_DETAIL])
 
 
 @dataclass(frozen=True, slots=True)

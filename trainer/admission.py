@@ -21,7 +21,7 @@ BUDGET_WINDOW: Final = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Somebody wants a training. `at` is event time."""
+    """Somebody wants a training. `at`: the event time reached, or when a person asked, if that is later."""
 
     model: str
     cause: str
@@ -50,7 +50,7 @@ class Refuse:
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
-    """What the limits need to know. `started` is bounded by the budget (older ones are forgotten)."""
+    """What the limits need to know. `started` is bounded by twice the budget (older ones are forgotten)."""
 
     started: tuple[datetime, ...] = ()
     failed_in_a_row: int = 0
@@ -60,7 +60,8 @@ def advance(state: Admission, want: Wanted, policy: AdmissionPolicy) -> tuple[Ad
     """Admit or refuse one want."""
     if want.in_flight:
         return state, Refuse(why="a run is in flight; this request joins it", numbers={}, joined=want.in_flight)
-    recent = tuple(moment for moment in state.started if moment > want.at - BUDGET_WINDOW)
+    # A person's moment may lie beyond the event time reached: it counts once that has come.
+    recent = tuple(moment for moment in state.started if want.at - BUDGET_WINDOW < moment <= want.at)
     if len(recent) >= policy.trainings_per_30_days:
         return state, Refuse(
             why="the budget of trainings per 30 days is used up",
@@ -71,7 +72,8 @@ def advance(state: Admission, want: Wanted, policy: AdmissionPolicy) -> tuple[Ad
         if refusal is not None:
             return state, refusal
     failed = state.failed_in_a_row if want.automatic else 0  # a person's request closes the breaker
-    return Admission(started=(*recent, want.at), failed_in_a_row=failed), Start(derived_id(want.model, "run", want.cause))
+    started = (*state.started, want.at)[-2 * policy.trainings_per_30_days :]
+    return Admission(started=started, failed_in_a_row=failed), Start(derived_id(want.model, "run", want.cause))
 
 
 def run_ended(state: Admission, *, failed: bool) -> Admission:

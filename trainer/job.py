@@ -80,7 +80,7 @@ def advance(state: Job, event: Event, now: datetime, policy: AdmissionPolicy) ->
         case Submitted():
             return Job(order=event.order, started=now), (Ordered(event.order),)
         case TrainingFinished():
-            if event.run != state.run:
+            if state.order is None or event.run != state.run:
                 return state, (Ignored(f"run {event.run} is not in flight"),)
             why = "the gate let the candidate through" if event.passed else "the gate refused the candidate"
             candidate = event.release if event.passed else ""

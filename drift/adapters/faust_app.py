@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from drift.progress import Progress, watched
-from streams.ports import LogUnavailable, Message
+from streams.ports import LogUnavailable, Message, PositionLost
 from streams.topics import WINDOWS
 
 GROUP: Final = "homeostat-agents"
@@ -133,7 +133,7 @@ class _Host:
             message = _message(event)
             try:
                 await self._fold(self._desk.handle, message)
-            except LogUnavailable as error:
+            except (LogUnavailable, PositionLost, OSError) as error:  # not the message's fault: it is folded after a start
                 await self._give_up(error)
             except Exception as error:  # noqa: BLE001 - whatever the fold cannot take must not stop the other models
                 await self._bury(message, error)

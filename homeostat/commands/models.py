@@ -104,8 +104,11 @@ def rollback(model: Model, to: To = "", reason: Reason = "by hand", home: Home =
             for decision in follow(lambda decision: decision.cause == record.id, DECIDED_S)
             if decision.cause == record.id
         ]
-    if any(decision.kind == "RolledBack" for decision in made):
-        wait_served(settings, model, route_of(settings, model).generation, SERVED_S)
+    rolled_back = any(decision.kind == "RolledBack" for decision in made)
+    if rolled_back and wait_served(settings, model, route_of(settings, model).generation, SERVED_S) is None:
+        raise Failure(
+            f"{model} was rolled back, but serving does not answer with it after {SERVED_S:g} s; see `homeostat status`."
+        )
     _tell_command(record.id, made, as_json=as_json)
 
 

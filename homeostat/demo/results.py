@@ -16,6 +16,8 @@ from homeostat.demo.stream import HEALED, NULL
 from homeostat.demo_policy import NULL_ALLOWED
 
 TRAININGS_PER_NULL: Final = 3
+MOST_ROWS_TO_PROMOTED: Final = 400
+"""Delay eats what a training gains."""
 BLOCK_ROWS: Final = 336
 """A week of half-hours: labels of neighbouring rows are alike, those of neighbouring weeks hardly."""
 CONFIDENCE: Final = 0.95
@@ -61,7 +63,8 @@ class Measured:
     clock: float
     sent: int
     accounted: int
-    answered_not_counted: int
+    miscounted: int
+    """Rows lost, or counted twice, between the answers and the agents' counts."""
     seed: int
     seconds: float
 
@@ -157,8 +160,13 @@ def _shortfalls(document: dict[str, Any], healed: list[Path], gain: Interval | N
     wanted = TRAININGS_PER_NULL * max(1, document["null_trainings"])
     if document["trainings"] < wanted:
         said.append(f"{document['trainings']} trainings on {HEALED}; at least {wanted} must stand against those on {NULL}")
-    if measured.answered_not_counted:
-        said.append(f"{measured.answered_not_counted} rows were answered and not counted")
+    if measured.miscounted:
+        said.append(f"{measured.miscounted} rows were not counted exactly once")
+    if (document["rows_due_to_promoted"] or 0) > MOST_ROWS_TO_PROMOTED:
+        said.append(
+            f"a promotion took {document['rows_due_to_promoted']:g} rows of stream from when it was due, in the median; "
+            f"at most {MOST_ROWS_TO_PROMOTED} are wanted"
+        )
     if measured.sent != measured.accounted:
         said.append(f"of {measured.sent} events sent, {measured.accounted} were found in the lake and the dead letters")
     return said

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
@@ -78,6 +78,7 @@ class Demo:
             name: Tally(model=name, columns=part, start=part.first_rows, stop=len(part)) for name, part in parts.items()
         }
         self._releases: dict[str, str] = {}
+        self._miscounted = 0
 
     def run(self, seed: int, started: float) -> DemoRun:
         """Register, send, count, judge. Raises DemoFailed, NotReady."""
@@ -123,7 +124,8 @@ class Demo:
     async def _send(self, follower: Follower, seed: int) -> None:
         serving = HttpClient(*SERVE.address(self._settings), limit=IN_FLIGHT * len(self._tallies))
         agents, controller = (HttpClient(*role.address(self._settings), limit=1) for role in (AGENTS, CONTROL))
-        keeper = StepKeeper(Positions(agents), Positions(controller), serving, follower)
+        positions = Positions(agents)
+        keeper = StepKeeper(positions, Positions(controller), serving, follower)
         console = DemoConsole(self._console, self._tallies, follower)
         show = asyncio.create_task(console.run())
         watch = asyncio.create_task(self._until_stopped())
@@ -133,6 +135,7 @@ class Demo:
         ]
         try:
             await _all_or_first_failure(senders, watch)
+            self._miscounted = _miscounted(await positions.newest(), self._tallies.values())
         finally:
             for task in (*senders, watch, show):
                 task.cancel()
@@ -165,12 +168,20 @@ class Demo:
             clock=float(clock.mean()) if len(clock) else 0.0,
             sent=sent.events,
             accounted=accounted(self._settings, sent, self._settings.lake_tick_ms / 1_000 + ACCOUNT_S),
-            # The senders end only when the agents have folded every row.
-            answered_not_counted=sum(tally.stop - tally.start - tally.predictions for tally in self._tallies.values()),
+            miscounted=self._miscounted,
             seed=seed,
             seconds=time.monotonic() - started,
         )
         return DemoRun(results=judge(measured), tallies=self._tallies, frozen=frozen, clock=clock, seen=seen)
+
+
+def _miscounted(document: Mapping[str, Any], tallies: Iterable[Tally]) -> int:
+    """Rows by which what the agents counted differs from what was answered and labelled: lost, or counted twice."""
+    rows = document["rows"]
+    return sum(
+        abs(rows[tally.model]["predictions"] - tally.predictions) + abs(rows[tally.model]["labels"] - tally.labels)
+        for tally in tallies
+    )
 
 
 async def _all_or_first_failure(senders: list[asyncio.Task[None]], watch: asyncio.Task[None]) -> None:

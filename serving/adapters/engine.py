@@ -86,7 +86,7 @@ class _Batch:
 
     def _hand_over(self, side: SideArm, groups: Sequence[Sequence[Row]], loop: asyncio.AbstractEventLoop) -> None:
         if side.lane is None or side.circuit.open:
-            self._found[side.arm] = (failed(side.circuit.kind or EXCEPTION, self.size), 0)
+            self._found[side.arm] = (failed(_unasked(side), self.size), 0)
             return
 
         def done() -> None:
@@ -151,6 +151,16 @@ class _Batch:
             outcomes, latency_us = self._found[arm] if arm in self._found else (failed(LATE, self.size), 0)
             found.append(ArmOutcomes(arm=arm, release=release, outcomes=outcomes[asked.start : end], latency_us=latency_us))
         return found
+
+
+def _unasked(side: SideArm) -> str:
+    """What a row that the arm is not asked for counts as: a failure, whatever took it out.
+
+    Late says of one row that nobody waited long enough, and speaks neither for nor against the arm; an arm that was taken
+    out for it has stopped answering, and that must speak against it or it would be on trial for ever.
+    """
+    kind = side.circuit.kind
+    return kind if side.circuit.open and kind != LATE else EXCEPTION
 
 
 class Engine:

@@ -41,7 +41,8 @@ class LiveRoute:
     route: Route
     champion: LoadedRelease
     side_arms: tuple[SideArm, ...] = ()
-    privacy: Mapping[str, str] = field(default_factory=dict)
+    privacy: Mapping[str, str] | None = None
+    """Per feature: keep | hash | bin | drop. None: not known, so that no feature is logged."""
 
     def complete(self) -> bool:
         """Whether every arm of the route could be loaded."""

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -20,6 +21,8 @@ EARLIEST: Final = -2
 POLL_S: Final = 0.1
 POLL_LIMIT: Final = 1_000
 RETRY_S: Final = 1.0
+AHEAD: Final = timedelta(minutes=5)
+"""A record dated later than that after the broker took it is refused by the controller."""
 
 _PARTITIONS: Final = tuple((topic, number) for topic in (ROUTES, CONTROL) for number in range(named(topic).partitions))
 _CONTROL_PARTITIONS: Final = tuple(partition for partition in _PARTITIONS if partition[0] == CONTROL)
@@ -101,6 +104,8 @@ class RouteFollower:
             record = decode_control(message.value)
         except (Undecodable, msgspec.MsgspecError):
             return  # the controller refuses it, on record
+        if message.key != record.model.encode() or record.at > message.broker_time + AHEAD:
+            return  # as above
         # A second registration is refused by the controller; it must not loosen what the first one hides.
         if isinstance(record, ModelRegistered) and self._installer.knows_privacy(record.model):
             return

@@ -2,6 +2,7 @@
 
 A route whose champion cannot be loaded waits, and the one in force goes on. A candidate or control that cannot be loaded
 never answers: its route comes into force without it, and every row counts as a failure of it until it can be loaded.
+A model whose log modes are not known is answered, but none of its features is logged.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class RouteInstaller:
         self._lanes: dict[str, Lane] = {}
         self._privacy: dict[str, dict[str, str]] = {}
         self._offered: dict[str, Route] = {}
+        self._told_unknown: set[str] = set()
 
     def start_from_cache(self) -> None:
         """Put the last known routes in force; what cannot be is logged and waits for the log."""
@@ -111,7 +113,10 @@ class RouteInstaller:
         return SideArm(arm=arm, release=digest, lane=self._lanes[digest])
 
     def _swap(self, route: Route, champion: LoadedRelease, side_arms: tuple[SideArm, ...]) -> None:
-        privacy = self._privacy.get(route.model, {})
+        privacy = self._privacy.get(route.model)
+        if privacy is None and route.model not in self._told_unknown:
+            self._told_unknown.add(route.model)
+            _log.warning("no features of %s are logged: neither cache nor `control` has its policy; set it", route.model)
         self._live.swap(LiveRoute(route=route, champion=champion, side_arms=side_arms, privacy=privacy))
         self._meters.show_route(route.model, route.generation, route.share)
 

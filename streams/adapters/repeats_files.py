@@ -35,7 +35,7 @@ class RepeatsFiles:
         return tuple(kept)
 
     def prune(self, topic: str, partition: int, kept: Sequence[KeptPage]) -> None:
-        """Remove files that neither this snapshot, which is in the log now, nor the one before it names."""
+        """Remove files that neither this snapshot, the newest in the log, nor the one pruned for before names."""
         named = {page.digest for page in kept}
         wanted = named | self._earlier.get((topic, partition), set())
         self._earlier[(topic, partition)] = named

@@ -78,4 +78,13 @@ def test_ten_thousand_wants_stay_within_the_budget_and_in_memory() -> None:
         state, answer = admit(state, want(str(number), hours=number / 100, automatic=False))
         started += isinstance(answer, Start)
     assert started == 3
-    assert len(state.started) == 3
+    assert len(state.started) <= 2 * POLICY.trainings_per_30_days
+
+
+def test_a_person_far_ahead_of_the_event_time_uses_no_budget_of_what_was() -> None:
+    """In a replay of the past, requests of today are counted when the stream has come that far."""
+    state = Admission()
+    for number in range(3):
+        state, _ = admit(state, want(f"today-{number}", hours=24 * 9_000.0, automatic=False))
+    assert isinstance(admit(state, want("more", hours=24 * 9_000.0, automatic=False))[1], Refuse)
+    assert isinstance(admit(state, want("then"))[1], Start)

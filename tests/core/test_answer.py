@@ -202,9 +202,22 @@ def test_a_hung_candidate_costs_a_bounded_number_of_deadlines(hanging: Hangs) ->
     began = time.monotonic()
     found = ask(live, wants="candidate", times=100, waits=waits)
     assert time.monotonic() - began < 100 * waits.answering / 2
-    assert all(list(arms[1].outcomes) == ["late"] * 3 for arms in found)
+    assert all(rows_answered(["candidate"] * 3, arms) for arms in found)
     assert hanging.asked == 1
     assert threading.active_count() == before
+
+
+def test_a_hung_candidate_counts_as_failing_once_it_is_no_longer_asked(hanging: Hangs) -> None:
+    """Or its rows would be late for ever, which no verdict counts."""
+    live = live_route(Says(value=0.0), hanging)
+    found = ask(live, wants="candidate", times=FAILURES_TO_OPEN + 3, waits=Waits(answering=0.05, watching=0.01))
+    assert [set(arms[1].outcomes) for arms in found] == [{"late"}] * FAILURES_TO_OPEN + [{"exception"}] * 3
+    assert {output.arm for output in answered(found[-1], "candidate")} == {"champion"}
+
+
+def test_what_took_a_candidate_out_stays_on_record() -> None:
+    found = ask(live_route(Says(value=0.0), Says(value=math.nan)), wants="candidate", times=FAILURES_TO_OPEN + 3)
+    assert all(list(arms[1].outcomes) == ["non_finite"] * 3 for arms in found)
 
 
 def test_a_lane_takes_no_more_than_its_bound(hanging: Hangs) -> None:

@@ -11,16 +11,18 @@ from tests.core.rollout_story import POLICY, T0, Story, back, tick
 
 
 def test_the_deadline_rolls_back_a_step_and_ends_a_bake() -> None:
-    """A step keeps the clock of its shadow; the bake's runs from the first tick after the promotion."""
+    """A step keeps the clock of its shadow; the bake's runs from the controller time of the promotion."""
     story = Story()
     story.ready()
     story.until("StepTaken", worse=0.0, better=0.1)
     (shift,) = story.tell(tick(T0 + POLICY.deadline))
     assert shift.kind == "RolledBack"
     story = Story()
+    promoted_at = T0 + POLICY.deadline / 2
+    story.tell(tick(promoted_at))
     story.promoted()
     assert story.tell(tick(T0 + POLICY.deadline)) == ()
-    (shift,) = story.tell(tick(T0 + 2 * POLICY.deadline))
+    (shift,) = story.tell(tick(promoted_at + POLICY.deadline))
     assert (shift.kind, story.state.champion) == ("BakeEnded", "new")
 
 

@@ -50,7 +50,7 @@ def measured(seen: list[Seen], **changes: Any) -> Measured:
         "clock": 0.75,
         "sent": 10,
         "accounted": 10,
-        "answered_not_counted": 0,
+        "miscounted": 0,
         "seed": 1,
         "seconds": 99.94,
     }
@@ -96,7 +96,7 @@ def test_three_trainings_bought_and_promoted_with_a_proved_gain_pass() -> None:
         ({"seen": [*THREE, *training("n", 500, model=NULL), *training("m", 900, model=NULL)]}, "at least 6 must stand"),
         ({"seen": [*THREE, *(decided("TrainingStarted", n, run=str(n), model=NULL) for n in range(4))]}, "4 trainings on"),
         ({"seen": training("a", 1_000)}, "1 trainings on electricity; at least 3 must stand"),
-        ({"answered_not_counted": 2}, "2 rows were answered and not counted"),
+        ({"miscounted": 2}, "2 rows were not counted exactly once"),
         ({"accounted": 9}, "of 10 events sent, 9 were found"),
     ],
 )

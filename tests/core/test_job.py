@@ -87,3 +87,10 @@ def test_results_of_another_run_change_nothing() -> None:
         after, (ignored,) = job.advance(before, event, T0, POLICY)
         assert isinstance(ignored, Ignored)
         assert after == before
+
+
+def test_a_result_without_a_run_puts_nothing_on_trial() -> None:
+    """An idle model has no run; a record that names none does not match it."""
+    state, (ignored,) = job.advance(Job(), finished(run=""), T0, POLICY)
+    assert isinstance(ignored, Ignored)
+    assert state == Job()

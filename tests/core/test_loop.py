@@ -7,8 +7,8 @@ import pytest
 
 from homeostat import replay
 from homeostat.control_fold import PartitionState, fold
-from streams.events import PolicySet, RollBack, Ticked, TrainingFailed
-from streams.policy import CanaryPolicy
+from streams.events import DriftDetected, PolicySet, RollBack, Ticked, TrainingFailed
+from streams.policy import CanaryPolicy, Policy
 from tests.core.control_log import (
     EVENT_T0,
     POLICY,
@@ -201,6 +201,57 @@ def test_a_policy_acts_from_its_record_on(log: ControlLog) -> None:
     assert log.routes[-1].share == 0.5
 
 
+@pytest.mark.parametrize("wrong", [{"staleness": {"period": "PT0S"}}, {"canary": {"margin": 0.0}}, {"canary": {"steps": []}}])
+def test_a_policy_that_cannot_be_is_refused_and_the_partition_goes_on(
+    log: ControlLog, wrong: dict[str, dict[str, object]]
+) -> None:
+    """From the bare log too, where no command line has checked it."""
+    policy = msgspec.convert(wrong, Policy)
+    assert log.tell(PolicySet(id="p", at=EVENT_T0, model="m", actor="ada", reason="try", policy=policy)) == ["Refused"]
+    assert log.tell(losses(0, 20)) == ["StalenessMeasured"]
+    other = ControlLog()
+    assert other.tell(registered(policy=policy)) == ["Refused"]
+    assert other.state.models == {}
+
+
+def test_a_registration_from_the_future_is_refused() -> None:
+    """It would set the model's event time for ever."""
+    log = ControlLog()
+    assert log.tell(msgspec.structs.replace(registered(), at=EVENT_T0.replace(year=2099))) == ["Refused"]
+    assert log.tell(registered()) == ["Registered"]
+
+
+def test_another_period_begins_another_account(log: ControlLog) -> None:
+    """Longer periods have smaller numbers: they are not taken for measured ones."""
+    for period in range(100, 130):
+        log.tell(losses(period, 20))
+    staleness = msgspec.structs.replace(POLICY.staleness, period=2 * POLICY.staleness.period)
+    policy = msgspec.structs.replace(POLICY, staleness=staleness)
+    log.tell(PolicySet(id="p", at=EVENT_T0, model="m", actor="ada", reason="coarser", policy=policy))
+    assert log.tell(losses(66, 20)) == ["StalenessMeasured"]
+    assert log.state.models["m"].staleness.age == 1
+
+
+def test_drift_explains_and_buys_nothing(log: ControlLog) -> None:
+    """A thousand signals are a thousand notes, and no training."""
+    for number in range(1_000):
+        signal = DriftDetected(
+            id=f"d{number}", at=EVENT_T0, model="m", actor="agents", reason="mean +3 sd", release="first", feature="x",
+            statistic=20.0, threshold=9.0, since=EVENT_T0, size=3.0,
+        )  # fmt: skip
+        assert log.tell(signal) == ["DriftNoted"]
+    assert log.state.models["m"].job.run == ""
+
+
+def test_ids_of_commands_are_not_pushed_out_by_measurements(log: ControlLog) -> None:
+    """The same command after thousands of periods is still the same command."""
+    log.tell(retrain())
+    log.tell(finished(log.decisions[-1].run, passed=False))
+    for period in range(2_000):
+        log.tell(losses(period, 20))
+    assert log.tell(retrain()) == ["Refused"]
+
+
 def test_a_training_past_its_deadline_is_noticed_by_the_tick(log: ControlLog) -> None:
     """The clock is in the log: the broker's time of the tick counts, not what the tick claims."""
     log.tell(retrain())
@@ -260,3 +311,11 @@ def test_replay_agrees_with_the_log_and_notices_every_lie() -> None:
     added = msgspec.structs.replace(log.decisions[3], id="forged")
     assert len(replay.compare(log.messages, [*log.decisions, added]).differing) == 1
     assert len(replay.compare(log.messages, [*log.decisions, log.decisions[5]]).differing) == 1
+
+
+def test_replay_compares_what_was_decided_and_not_by_which_core() -> None:
+    """A newer core that decides the same agrees; a log whose beginning is gone cannot be replayed, and that is said."""
+    log = _long_story()
+    older = [msgspec.structs.replace(decision, core="0") for decision in log.decisions]
+    assert replay.compare(log.messages, older).differing == ()
+    assert "begins at offset 3" in replay.compare(log.messages[3:], log.decisions).differing[0]

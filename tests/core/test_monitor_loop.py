@@ -12,12 +12,14 @@ from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
 from homeostat.monitor import BATCH, Clients, Monitor
+from homeostat.monitor_start import states_at_start
 from homeostat.read_topic import read_topic
 from streams.adapters.lake import read_lake
 from streams.adapters.memory import MemoryLog, MemoryReader, MemoryWriter
 from streams.adapters.prometheus import Meters
+from streams.adapters.repeats_files import RepeatsFiles
 from streams.adapters.store import DirectoryStore
-from streams.codec import decode_json, decode_msgpack
+from streams.codec import LONGEST_DETAIL, decode_json, decode_msgpack
 from streams.events import DeadLettered, HeartBeaten, Labelled, Predicted, WindowCounted
 from streams.ports import LogUnavailable, LogWriter, Outgoing
 from streams.topics import DEAD_LETTERS, LABELS, PREDICTIONS, WINDOWS
@@ -187,6 +189,37 @@ def test_a_model_that_appears_later_changes_no_window_that_was_read(bench: Bench
     bench.turn(second, 90_000, 2)
     bench.turn(second, 95_000, 3)
     assert bench.windows()[-1].model == "late", "from now on it is counted"
+
+
+def test_a_record_that_would_be_quoted_at_length_fits_the_dead_letters(bench: Bench) -> None:
+    """A type or label of nearly a megabyte is refused with a short reason: a letter too large would end every process."""
+    bench.traffic.put(bench.store)
+    monitor = bench.monitor()
+    long = "\u00e9" * 500_000
+    typed = Outgoing(topic=PREDICTIONS, key=b"k", value=b'{"type":"%s"}' % long.encode(), partition=0)
+    MemoryWriter(bench.log).write([typed], 1.0)
+    bench.write(bench.traffic.labelled(0, long), 0)
+    bench.turn(monitor, 0, 2)
+    letters = bench.letters()
+    assert {letter.reason for letter in letters} == {"unknown_type", "bad_label"}
+    assert all(0 < len(letter.detail) <= LONGEST_DETAIL for letter in letters)
+
+
+def test_two_stretches_that_end_in_one_flush_leave_the_newest_snapshot_whole(bench: Bench) -> None:
+    """The older one is not pruned for: its pages lack those that came between, of which the newest snapshot names files."""
+    bench.traffic.put(bench.store)
+    later = Traffic(epoch=78)
+    monitor = bench.monitor()
+    for n, record in enumerate((bench.traffic.predicted(0), later.predicted(1), later.predicted(2))):
+        bench.now = START + timedelta(milliseconds=1_100 * n)
+        bench.write(record, 0)
+    bench.turn(monitor, 2_250)
+    files = RepeatsFiles(bench.settings.root / "repeats")
+    states, _ = states_at_start(MemoryReader(bench.log), files)
+    state = states[(PREDICTIONS, 0)]
+    assert state.next_offset == 2 and {page.epoch for page in state.repeats.pages} == {77, 78}
+    bench.turn(monitor, 9_000, 4)  # goes on, unchanged pages and all
+    assert states_at_start(MemoryReader(bench.log), files)[0][(PREDICTIONS, 0)].next_offset >= 3
 
 
 def test_what_cannot_be_written_ends_the_process_and_is_done_again(bench: Bench) -> None:

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from drift.monitoring import Hole, ModelKnown, ModelUnknown, Signal, State, advance
+from drift import evidence as canary
+from drift.monitoring import Hole, ModelKnown, ModelUnknown, Signal, State, advance, names_newer
 from drift.periods import GRACE_TICKS, MOST_OPEN
 from streams.events import UNIT, EvidenceGathered, LossesGathered, WindowCounted
 from tests.core.window_log import Windows, folded, known, minute, period, profile, served_counts, shifted_stream
@@ -127,12 +128,15 @@ def test_a_hole_stops_its_model_and_no_other() -> None:
 
 
 def test_partitions_have_chains_of_their_own() -> None:
-    """The first window of every partition has no predecessor; a first one that names one is a hole."""
+    """A partition never seen begins anywhere, also where retention took what lay before; from there on nothing may lack."""
     cut = Windows()
     state, _ = folded(State(), known(), cut.predictions(0.1, 1), cut.predictions(0.1, 1, partition=5))
-    orphan = msgspec.structs.replace(cut.predictions(0.1, 1, partition=6), previous_first_offset=7)
+    gone, first, second, third = (cut.predictions(0.1, 1, partition=6) for _ in range(4))
+    begun, _ = folded(state, first)
     with pytest.raises(Hole):
-        advance(state, orphan)
+        advance(begun, third)
+    begun, _ = folded(begun, gone, second, third)
+    assert begun.models["m"].rows == {"predictions": 5}
 
 
 def test_a_window_before_its_models_policy_is_refused() -> None:
@@ -198,6 +202,24 @@ def test_only_the_newest_steps_are_kept() -> None:
     assert [step.generation for step in state.models["m"].evidence.steps] == [5, 6, 7, 8]
     _, signals = folded(state, cut.rollout(10, generation=1))
     assert evidence_in(signals) == []
+
+
+def test_made_up_generations_push_out_no_real_step_and_no_champion() -> None:
+    """Served rows of a generation far beyond the known one are ignored; sealed pairs are believed, however far they are."""
+    cut = Windows()
+    foreign = [served_counts("r9", arm, 9, generation=10**9 + number) for number in range(5) for arm in ("champion", "candidate")]
+    attack = cut.window("predictions", served=tuple(foreign))
+    ahead = cut.window("predictions", served=(served_counts("r2", "champion", 9, generation=1 + canary.TRUSTED_AHEAD),))
+    state, _ = folded(State(), known(generation=1, champion="r1"), cut.rollout(10))
+    assert names_newer(state, attack) is None
+    state, signals = folded(state, attack)
+    assert [step.key for step in state.models["m"].evidence.steps] == [(2, 1)]
+    assert evidence_in(signals) == []
+    assert names_newer(state, ahead) == (9, "r2")
+    state, signals = folded(state, ahead, cut.rollout(10), cut.rollout(10, generation=500))
+    assert [(one.generation, one.n) for one in evidence_in(signals)] == [(2, 20), (500, 10)]
+    promoted = cut.window("predictions", served=(served_counts("r3", "champion", 9, generation=501),))
+    assert names_newer(state, promoted) == (501, "r3"), "a state that missed much goes on from what is sealed"
 
 
 @pytest.mark.parametrize("cut_after", range(0, 19, 3))

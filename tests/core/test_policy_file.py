@@ -50,7 +50,7 @@ def test_durations_are_a_number_and_a_unit(text: str, seconds: float) -> None:
         ("[staleness]\nprice = 4", "unknown key staleness.price; valid in [staleness] are: enabled, guard_sd"),
         ("[staleness]\nperiod = 3600", "staleness.period must be a duration in quotes"),
         ("[staleness]\nperiod = 'soon'", "'soon' is not a duration"),
-        ("[staleness]\nperiod = '0h'", "staleness.period must be greater than 0, got 0"),
+        ("[staleness]\nperiod = '0h'", "staleness.period must be at least 1, got 0"),
         ("staleness = 1", "staleness must be a table"),
         ("[canary]\nsteps = [0.5, 0.1, 1.0]", "canary.steps must rise and end with 1.0"),
         ("[canary]\nsteps = [0.5]", "canary.steps must rise and end with 1.0"),

@@ -22,6 +22,11 @@ def test_what_no_policy_names_is_kept_as_served() -> None:
     assert logged(CONTRACT, {"age": "keep"}, KEY, ROW) == ROW
 
 
+def test_nothing_is_logged_while_nobody_knows_what_the_policy_hides() -> None:
+    assert logged(CONTRACT, None, KEY, ROW) == {}
+    assert logged(CONTRACT, {}, KEY, ROW) == ROW
+
+
 @pytest.mark.parametrize("mode", ["drop", "drpo", ""])
 def test_what_is_dropped_is_not_there_and_an_unknown_mode_drops(mode: str) -> None:
     assert logged(CONTRACT, {"age": mode}, KEY, ROW) == {"city": "Lausanne", "member": True}

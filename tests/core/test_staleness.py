@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 
 from drift import staleness
@@ -150,3 +151,16 @@ def test_a_snapshot_restores_the_same_account() -> None:
         packed = msgspec.msgpack.decode(msgspec.msgpack.encode(packed), type=Staleness)
         packed, got = _measure(packed, _period(number), GUARDED)
         assert got == expected
+
+
+def test_a_first_period_without_an_error_does_not_make_noise_look_certain() -> None:
+    """Errors of 3 % for ever, none in the first period: nothing is bought, as when the first had one."""
+    rng = np.random.default_rng(7)
+    for first in (0, 1):
+        state = Staleness()
+        for number in range(400):
+            errors = first if number == 0 else int(rng.binomial(30, 0.03))
+            mean = errors / 30
+            period = PeriodMeasured(rows=30, difference=mean, row_variance=mean * (1 - mean))
+            state, assessment = _measure(state, period, GUARDED)
+            assert not assessment.buy, (first, number, assessment)

@@ -1,4 +1,4 @@
-"""The demo, shortened: every part of it runs, everything sent is found, and it does not claim what it did not show."""
+"""The demo, shortened: the loop heals once on real parts, everything sent is found, and nothing is claimed that was not shown."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-ROWS = 960
-"""Ten periods: the loop measures, but there is nothing to heal yet."""
+ROWS = 1_920
+"""Twenty periods: enough to go stale once and be healed, not enough to prove a gain by weeks."""
 KEYS = {
     "healed",
     "trainings",
@@ -45,7 +45,7 @@ class ShortDemo:
 
 @pytest.fixture(scope="module")
 def short_demo(tmp_path_factory: pytest.TempPathFactory) -> ShortDemo:
-    """`homeostat demo --rows 960 --keep ... --json`."""
+    """`homeostat demo --rows 1920 --keep ... --json`."""
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "homeostat.cli", "demo", "--rows", str(ROWS), "--seed", "3", "--json"]
     command += ["--keep", str(folder / "kept"), "--report", str(folder / "report.html")]
@@ -78,9 +78,32 @@ def test_what_a_short_run_cannot_show_is_said_and_the_status_is_not_zero(short_d
     assert "not shown: " in short_demo.said
 
 
-def test_before_anything_was_promoted_the_first_release_serves(short_demo: ShortDemo) -> None:
-    assert short_demo.document["promotions"] == 0
-    assert short_demo.document["accuracy_served"] == short_demo.document["accuracy_frozen"] > 0.5
+def test_the_model_goes_stale_and_is_healed_by_itself(short_demo: ShortDemo) -> None:
+    """Bought, trained on Ray, tried in shadow and on live requests, promoted; the null starts nothing."""
+    assert short_demo.document["trainings"] >= 1
+    assert short_demo.document["promotions"] >= 1
+    assert short_demo.document["null_trainings"] == 0
+    for kind in ("TrainingBought", "ShadowStarted", "StepTaken", "Promoted"):
+        assert kind in short_demo.said
+
+
+def test_its_log_replays_in_a_fresh_process_to_the_same_decisions(short_demo: ShortDemo) -> None:
+    """The kept directory is brought up again, and every decision recomputed from the log alone."""
+    kept = str(short_demo.kept)
+    assert _homeostat("up", "--data", kept, "--port", "0", "--detach").returncode == 0
+    try:
+        replayed = _homeostat("replay", "--data", kept, "--json")
+    finally:
+        _homeostat("down", "--data", kept)
+    assert replayed.returncode == 0, replayed.stderr
+    document = json.loads(replayed.stdout.strip().splitlines()[-1])
+    assert document["decisions"] > 30
+    assert not document["differing"]
+
+
+def _homeostat(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "homeostat.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
 def test_what_is_kept_can_be_looked_at(short_demo: ShortDemo) -> None:

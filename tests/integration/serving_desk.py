@@ -17,7 +17,8 @@ from streams.adapters.confluent import ConfluentReader, ConfluentWriter
 from streams.adapters.secret import load_or_create_key
 from streams.adapters.store import DirectoryStore
 from streams.codec import decode_data_plane, encode_json
-from streams.events import Labelled, Predicted, Record, Route
+from streams.events import Labelled, ModelRegistered, Predicted, Record, Route
+from streams.policy import Policy
 from streams.ports import LogUnavailable, Message, Outgoing
 from streams.prediction_id import Sealer
 from tests.integration.role_process import RoleProcess, free_port, wait_for
@@ -43,6 +44,11 @@ class ServingDesk:
         self._starts = self._ends()
         self.champion = put_release(self.store, self.model)
 
+    @property
+    def log(self) -> str:
+        """What the present process has logged."""
+        return "" if self.process is None else self.process.log.read_text()
+
     def start(self, *, bootstrap: str | None = None) -> None:
         """Start serving, and return when it answers for whatever it knows."""
         settings = msgspec.structs.replace(self.settings, bootstrap_servers=bootstrap or self.bootstrap)
@@ -59,9 +65,21 @@ class ServingDesk:
         """As if nothing but the serving host were left."""
         shutil.rmtree(self.settings.store)
 
-    def write(self, topic: str, record: Record) -> None:
-        """Put a record on the log."""
-        self._writer.write([Outgoing(topic=topic, key=record.model.encode(), value=encode_json(record))], 10.0)
+    def write(self, topic: str, record: Record, *, key: str = "") -> None:
+        """Put a record on the log, under its model unless a key is given."""
+        self._writer.write([Outgoing(topic=topic, key=(key or record.model).encode(), value=encode_json(record))], 10.0)
+
+    def register(self, **policy: Any) -> None:
+        """Write the registration of the model; what its policy does not name is logged as served."""
+        common = {"at": datetime.now(UTC), "model": self.model, "actor": "test", "reason": "test"}
+        record = ModelRegistered(
+            id=f"{self.model}-1",
+            release=self.champion,
+            contract="",
+            policy=Policy(**policy),
+            **common,  # type: ignore[arg-type]
+        )
+        self.write(topics.CONTROL, record)
 
     def publish(self, generation: int, **changes: object) -> None:
         """Write a route."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
 import xgboost
 
@@ -21,17 +24,25 @@ def contract_of(model: str) -> Contract:
     )
 
 
-def put_release(store: BlobStore, model: str, *, seed: int = 0) -> str:
-    """Fit, store, and return the digest; another seed is another release."""
+def put_release(store: BlobStore, model: str, *, seed: int = 0, fails: str = "") -> str:
+    """Fit, store, and return the digest; another seed is another release.
+
+    `fails`: "nan" answers that to every row, "unreadable" is an artefact that no library reads; any other word only stands
+    in the artefact, as its attribute `fails`, for a patched predictor to act on.
+    """
     generator = np.random.default_rng(seed)
     rows = generator.uniform(size=(ROWS, len(FEATURES))).astype(np.float32)
     target = rows[:, 1] + 0.3 * rows[:, 2] + 0.1 * generator.normal(size=ROWS) > 0.65
     parameters = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.1, "nthread": 1, "seed": seed}
     booster = xgboost.train(parameters, xgboost.DMatrix(rows, target), num_boost_round=60)
+    if fails == "nan":
+        booster = with_nan_leaves(booster)
+    booster.set_attr(fails=fails or None)
+    artefact = b"no model" if fails == "unreadable" else bytes(booster.save_raw("ubj"))
     contract = store.put(encode(contract_of(model)))
     release = Release(
         model=model,
-        artefact=store.put(bytes(booster.save_raw("ubj"))),
+        artefact=store.put(artefact),
         format="xgboost-ubj",
         contract=contract,
         profile=store.put(encode(Profile(model=model, contract=contract, rows=ROWS, features=()))),
@@ -39,6 +50,17 @@ def put_release(store: BlobStore, model: str, *, seed: int = 0) -> str:
         run=f"run-{seed}",
     )
     return store.put(encode(release))
+
+
+def with_nan_leaves(booster: xgboost.Booster) -> xgboost.Booster:
+    """The same trees, with NaN for every leaf."""
+    model = json.loads(bytes(booster.save_raw("json")))
+    for tree in model["learner"]["gradient_booster"]["model"]["trees"]:
+        nodes = zip(tree["left_children"], tree["split_conditions"], strict=True)
+        tree["split_conditions"] = [math.nan if left == -1 else value for left, value in nodes]
+    changed = xgboost.Booster()
+    changed.load_model(bytearray(json.dumps(model).encode()))
+    return changed
 
 
 def row(index: int) -> dict[str, float]:

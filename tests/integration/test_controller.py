@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from streams import topics
 from streams.adapters.confluent import ConfluentReader, ConfluentWriter
 from streams.codec import decode_json, encode_json
 from streams.events import Control, DeadLettered, Decided, Route
+from streams.policy import AdmissionPolicy, Policy, StalenessPolicy
 from streams.ports import Outgoing
 from tests.core.control_log import evidence, finished, losses, registered, retrain
 from tests.integration.role_process import RoleProcess, free_port, wait_for
@@ -139,3 +141,27 @@ def test_a_controller_that_hung_is_fenced_and_ends(desk: Desk) -> None:
     desk.wait_for_kind("StalenessMeasured")
     assert desk.kinds() == ["Registered", "TrainingStarted", "StalenessMeasured"]
     assert desk.replayed().differing == ()
+
+
+def test_a_deadline_passes_though_nothing_comes_and_the_controller_was_restarted(desk: Desk) -> None:
+    """No record arrives any more: the restarted leader writes the tick itself, and the attempt is given up."""
+    admission = AdmissionPolicy(attempts=2, deadline=timedelta(seconds=3))
+    first = desk.controller()
+    desk.tell(registered(desk.model, Policy(admission=admission)), retrain(f"req-{desk.model}", model=desk.model))
+    desk.wait_for_kind("TrainingStarted")
+    first.signal(signal.SIGKILL)
+    first.wait_end()
+    desk.controller()
+    desk.wait_for_kind("TrainingRetried")
+    desk.wait_for_kind("TrainingEnded")
+    assert desk.kinds() == ["Registered", "TrainingStarted", "TrainingRetried", "TrainingEnded"]
+    assert desk.replayed().differing == ()
+
+
+def test_a_policy_that_cannot_be_does_not_stop_the_controller(desk: Desk) -> None:
+    """Straight onto the log, past every command line: refused, and what stands behind it is folded."""
+    desk.controller()
+    impossible = Policy(staleness=StalenessPolicy(period=timedelta(0)))
+    desk.tell(registered(desk.model, impossible), registered(desk.model), losses(0, 20, model=desk.model))
+    desk.wait_for_kind("StalenessMeasured")
+    assert desk.kinds() == ["Refused", "Registered", "StalenessMeasured"]

@@ -156,6 +156,23 @@ def test_what_a_policy_hides_stays_hidden_after_a_restart(place: Place) -> None:
     assert live.privacy == {"nswprice": "drop"}
 
 
+def test_without_a_known_policy_no_feature_is_logged_which_is_said_once(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    release = put_release(place.store, MODEL)
+    for generation in (1, 2):
+        place.install(generation, release)
+    live = place.live.get(MODEL)
+    assert live is not None
+    assert live.privacy is None
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["no features of m are logged"]
+    again = place.restarted().live.get(MODEL)
+    assert again is not None
+    assert again.privacy is None
+    place.installer.set_privacy(MODEL, {})
+    known = place.live.get(MODEL)
+    assert known is not None
+    assert known.privacy == {}
+
+
 def test_a_new_policy_is_in_force_at_once(place: Place) -> None:
     place.install(1, put_release(place.store, MODEL))
     place.installer.set_privacy(MODEL, {"nswprice": "hash"})

@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import pytest
 
+from serving.circuit import FAILURES_TO_OPEN
 from streams import topics
 from streams.adapters.embedded_broker import EmbeddedBroker
 from streams.events import ModelRegistered, PolicySet
@@ -28,6 +29,25 @@ from tests.integration.small_release import put_release, row
 
 OUTAGE_S = 10.0
 ROW = row(0)
+FAILING = """
+import time
+from streams.adapters.xgboost_predictor import XGBoostPredictor
+
+sound = XGBoostPredictor.predict
+
+def predict(self, rows):
+    fails = self._booster.attr("fails")
+    if fails == "raises":
+        raise MemoryError("no room for the rows")
+    if fails == "hangs":
+        time.sleep(60)
+    return sound(self, rows[1:] if fails == "too_few" else rows)
+
+XGBoostPredictor.predict = predict
+"""
+"""`sitecustomize` of a serving process whose predictors do what the attribute `fails` of their artefact says."""
+FAILURES = {"nan": "non_finite", "unreadable": "exception", "raises": "exception", "too_few": "wrong_shape"}
+"""What stands in the log for each way in which a candidate fails."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +55,7 @@ def desk(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> It
     """One serving process for the tests that do not harm it. It waits long for arms: this machine may be busy."""
     serving = ServingDesk(broker.bootstrap_servers, tmp_path_factory.mktemp("serving"), shadow_wait_ms=500.0, deadline_ms=2_000.0)
     try:
+        serving.register()
         serving.start()
         serving.publish_and_wait(1)
         yield serving
@@ -208,6 +229,67 @@ def test_the_candidate_watches_then_answers_its_share_and_a_stale_route_changes_
         lame = logged(serving, {one["id"] for one in serving.answered(*(row(index) for index in range(10)))})
         assert {(record.arm, record.outputs[1].failure) for record in lame.values()} == {("champion", "exception")}
         assert serving.generation() == 7
+    finally:
+        serving.close()
+
+
+def test_however_the_candidate_fails_clients_get_the_champions_answer_and_the_log_says_how(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAILING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    serving = ServingDesk(broker.bootstrap_servers, tmp_path, deadline_ms=400.0)
+    rows = [row(index) for index in range(4)]
+    generations = dict(enumerate((*FAILURES, "hangs"), start=2))
+    answers: dict[str, list[dict[str, Any]]] = {}
+    try:
+        digests = {way: put_release(serving.store, serving.model, seed=number, fails=way) for number, way in generations.items()}
+        serving.start()
+        serving.publish_and_wait(1)
+        sound = [(one["value"], one["probability"]) for one in serving.answered(*rows)]
+        for generation, way in generations.items():
+            serving.publish_and_wait(generation, candidate=digests[way], step=1, share=1.0)
+            asked = FAILURES_TO_OPEN + 2 if way == "hangs" else 2
+            answers[way] = [one for _ in range(asked) for one in serving.answered(*rows)]
+        records = logged(serving, {one["id"] for found in answers.values() for one in found})
+    finally:
+        serving.close()
+    for generation, way in generations.items():
+        assert [(one["value"], one["probability"]) for one in answers[way]] == sound * (len(answers[way]) // len(rows))
+        told = [records[one["id"]] for one in answers[way]]
+        assert {(record.generation, record.arm, record.release) for record in told} == {
+            (generation, "champion", serving.champion)
+        }
+        assert {(output.arm, output.release, output.value) for record in told for output in record.outputs[1:]} == {
+            ("candidate", digests[way], None)
+        }
+        failures = [record.outputs[1].failure for record in told]
+        if way == "hangs":
+            assert failures == ["late"] * FAILURES_TO_OPEN * len(rows) + ["exception"] * 2 * len(rows)
+        else:
+            assert failures == [FAILURES[way]] * len(told)
+
+
+def test_without_a_policy_in_the_log_no_feature_is_logged(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    serving = ServingDesk(broker.bootstrap_servers, tmp_path)
+    common = {"at": datetime.now(UTC), "model": serving.model, "actor": "test", "reason": "test"}
+    change = PolicySet(id=f"{serving.model}-2", policy=Policy(log={"transfer": "drop"}), **common)  # type: ignore[arg-type]
+    refused = msgspec.structs.replace(change, id=f"{serving.model}-1", policy=Policy())
+    try:
+        # What the controller refuses loosens nothing here either.
+        serving.write(topics.CONTROL, refused, key="another")
+        serving.write(topics.CONTROL, msgspec.structs.replace(refused, at=datetime.now(UTC) + timedelta(minutes=6)))
+        serving.start()
+        for generation in (1, 2):
+            serving.publish_and_wait(generation)
+        [one] = serving.answered(ROW)
+        assert logged(serving, {one["id"]})[one["id"]].features == {}
+        assert serving.log.count(f"no features of {serving.model} are logged") == 1
+        serving.write(topics.CONTROL, change)
+        wait_for(lambda: logged(serving, {(new := serving.answered(ROW)[0]["id"])})[new].features != {}, "the policy is known")
+        [one] = serving.answered(ROW)
+        hidden = {name: value for name, value in ROW.items() if name != "transfer"}
+        assert logged(serving, {one["id"]})[one["id"]].features == hidden
     finally:
         serving.close()
 
