@@ -10,12 +10,16 @@ import msgspec
 from homeostat import loop
 from homeostat.model_state import Arrival, ModelState
 from streams import topics
-from streams.codec import Undecodable, decode_control
-from streams.events import DeadLettered, Decided, Route, derived_id
+from streams.codec import LONGEST_DETAIL, Undecodable, decode_control
+from streams.dead_letter import dead_letter, model_named
+from streams.events import DeadLettered, Decided, Route
 from streams.partitioner import partition_of
 from streams.ports import Message
 
-PAYLOAD_LIMIT_BYTES: Final = 64 * 1024
+LIMIT_BYTES: Final = 128 * 1024
+"""Of a record of `control`. A decision repeats parts of it, escaped anew at up to six bytes for one, and must fit its topic."""
+
+LONGEST_ID: Final = 256
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +42,15 @@ def fold(state: PartitionState, message: Message) -> tuple[PartitionState, Folde
     """Fold one message; whatever it holds, the partition goes on and a decision says what became of it."""
     after = message.offset + 1
     try:
-        record = decode_control(message.value)
+        record = decode_control(message.value, LIMIT_BYTES)
     except Undecodable as error:
         return msgspec.structs.replace(state, offset=after), _refused(
             message, "", f"{error.reason}: {error.detail}", error.reason
         )
+    if len(record.id) > LONGEST_ID:
+        # Ids are remembered, and the snapshot that holds them must fit its topic.
+        why = f"its id has {len(record.id)} characters; at most {LONGEST_ID} are taken"
+        return msgspec.structs.replace(state, offset=after), _refused(message, record.id[:LONGEST_ID], why, "wrong_schema")
     if message.key != record.model.encode():
         why = f"wrong key: {message.key!r} for a record of model {record.model!r}"
         return msgspec.structs.replace(state, offset=after), _refused(message, record.id, why, "wrong_key")
@@ -57,21 +65,8 @@ def fold(state: PartitionState, message: Message) -> tuple[PartitionState, Folde
 
 
 def _refused(message: Message, cause: str, why: str, reason: str) -> Folded:
-    model = message.key.decode(errors="replace")
+    model, why = model_named(message), why[:LONGEST_DETAIL]
     decision = loop.refuse(
         why, model=model, cause=cause, partition=message.partition, offset=message.offset, at=message.broker_time
     )
-    letter = DeadLettered(
-        id=derived_id(message.topic, message.partition, message.offset),
-        at=message.broker_time,
-        model=model,
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        reason=reason,
-        detail=why,
-        key=message.key[:PAYLOAD_LIMIT_BYTES],
-        payload=message.value[:PAYLOAD_LIMIT_BYTES],
-        payload_bytes=len(message.value),
-    )
-    return Folded(decisions=(decision,), dead_letter=letter)
+    return Folded(decisions=(decision,), dead_letter=dead_letter(message, reason, why, model=model))

@@ -12,16 +12,15 @@ from streams import topics
 from streams.adapters.lake import LakeWriter
 from streams.adapters.prometheus import Meters
 from streams.adapters.repeats_files import RepeatsFiles
-from streams.codec import LONGEST_DETAIL, encode_json, encode_msgpack
-from streams.events import DeadLettered, HeartBeaten, WindowCounted, derived_id
+from streams.codec import encode_json, encode_msgpack
+from streams.dead_letter import dead_letter
+from streams.events import HeartBeaten, WindowCounted
 from streams.monitor_snapshot import Kept, KeptPage, encoded, owner, snapshot
 from streams.partition_fold import Blocked, Output, Refusal, RepeatDropped, StretchEnded, WindowEnded
 from streams.ports import LogWriter, Outgoing
 
 ROLE: Final = "monitor"
 WRITE_TIMEOUT_S: Final = 60.0
-KEPT_PAYLOAD_BYTES: Final = 64 * 1024
-KEPT_KEY_BYTES: Final = 1_024
 
 log = logging.getLogger("homeostat.monitor")
 
@@ -109,17 +108,5 @@ def _window(counted: WindowCounted) -> Outgoing:
 
 def _dead_letter(refusal: Refusal) -> Outgoing:
     message, refused = refusal.message, refusal.refused
-    letter = DeadLettered(
-        id=derived_id(message.topic, message.partition, message.offset, "dead letter"),
-        at=message.broker_time,
-        model="",
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        reason=refused.reason,
-        detail=refused.detail[:LONGEST_DETAIL],
-        key=message.key[:KEPT_KEY_BYTES],
-        payload=message.value[:KEPT_PAYLOAD_BYTES],
-        payload_bytes=len(message.value),
-    )
+    letter = dead_letter(message, refused.reason, refused.detail)
     return Outgoing(topic=topics.DEAD_LETTERS, key=f"{message.topic}-{message.partition}".encode(), value=encode_json(letter))

@@ -19,16 +19,15 @@ from homeostat.agents_meters import AgentsMeters
 from homeostat.model_knowledge import ModelKnowledge
 from homeostat.patience import PATIENCE_S, Patience
 from streams import topics
-from streams.codec import LONGEST_DETAIL, Undecodable, decode_msgpack, encode_json
-from streams.events import DeadLettered, WindowCounted, derived_id
+from streams.codec import Undecodable, decode_msgpack, encode_json
+from streams.dead_letter import dead_letter, model_named
+from streams.events import WindowCounted
 from streams.ports import LogReader, LogUnavailable, LogWriter, Message, Outgoing, PositionLost, RecordTooLarge
 
 WRITE_S: Final = 10.0
 SNAPSHOT_EVERY_S: Final = 5.0
 SNAPSHOT_S: Final = 3.0
 """How long the broker may take to acknowledge one."""
-KEPT_PAYLOAD_BYTES: Final = 64 * 1024
-KEPT_KEY_BYTES: Final = 1_024
 BATCH: Final = 200
 MAXIMUM_BYTES: Final = topics.named(topics.WINDOWS).max_record_bytes
 
@@ -196,19 +195,7 @@ class WindowFolder:
             self._holed.add(key)
 
     def _dead_letter(self, message: Message, reason: str, detail: str) -> None:
-        letter = DeadLettered(
-            id=derived_id(message.topic, message.partition, message.offset, "dead letter"),
-            at=message.broker_time,
-            model=message.key[:KEPT_KEY_BYTES].decode(errors="replace"),
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            reason=reason,
-            detail=detail[:LONGEST_DETAIL],
-            key=message.key[:KEPT_KEY_BYTES],
-            payload=message.value[:KEPT_PAYLOAD_BYTES],
-            payload_bytes=len(message.value),
-        )
+        letter = dead_letter(message, reason, detail, model=model_named(message))
         place = f"{message.topic}-{message.partition}".encode()
         self._writer.write([Outgoing(topic=topics.DEAD_LETTERS, key=place, value=encode_json(letter))], WRITE_S)
         self._meters.dead_letter(reason)

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from homeostat import replay
-from homeostat.control_fold import PartitionState, fold
+from homeostat.control_fold import LIMIT_BYTES, PartitionState, fold
+from streams import topics
+from streams.codec import encode_json
 from streams.events import DriftDetected, PolicySet, RollBack, Ticked, TrainingFailed
 from streams.policy import CanaryPolicy, Policy
 from tests.core.control_log import (
@@ -174,6 +176,32 @@ def test_what_cannot_be_read_is_a_decision_and_a_dead_letter(log: ControlLog) ->
     assert misplaced.dead_letter is not None
     assert misplaced.dead_letter.reason == "wrong_partition"
     assert log.tell(losses(0, 20)) == ["StalenessMeasured"]
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "reason"),
+    [
+        (encode_json(msgspec.structs.replace(retrain(), reason="\x7f" * 200_000)), b"m", "oversized"),
+        (encode_json(retrain()), b"\x7f" * 1_000_000, "wrong_key"),
+        (b'{"type":"' + b"x" * 100_000 + b'"}', b"m", "unknown_type"),
+        (encode_json(retrain("i" * 257)), b"m", "wrong_schema"),
+    ],
+)
+def test_what_is_long_is_answered_within_what_its_topics_take(log: ControlLog, value: bytes, key: bytes, reason: str) -> None:
+    """A decision that did not fit its topic would stop the leader at that record for ever."""
+    folded = log.append(value, key)
+    assert folded.dead_letter is not None
+    assert folded.dead_letter.reason == reason
+    for record, topic in ((folded.decisions[0], topics.DECISIONS), (folded.dead_letter, topics.DEAD_LETTERS)):
+        assert len(encode_json(record)) < topics.named(topic).max_record_bytes
+
+
+def test_the_longest_record_taken_is_answered_within_what_its_topic_takes(log: ControlLog) -> None:
+    """Every part that a decision repeats, as long as the bound lets it be and escaped at its dearest."""
+    longest = encode_json(retrain()).replace(b"because", b"\x7f" * (LIMIT_BYTES - 2_000))
+    folded = log.append(longest, b"m")
+    assert [decision.kind for decision in folded.decisions] == ["TrainingStarted"]
+    assert len(encode_json(folded.decisions[0])) < topics.named(topics.DECISIONS).max_record_bytes
 
 
 def test_a_command_for_a_model_nobody_registered_is_refused() -> None:
