@@ -122,6 +122,7 @@ def read_all(reader: LogReader, places: tuple[tuple[str, int], ...]) -> list[Mes
 
 
 def signals(reader: LogReader, model: str = "") -> list[Control]:
-    """Records of control that agents wrote (of one model)."""
-    records = [decode_control(message.value) for message in read_all(reader, CONTROL_PLACES)]
+    """Records of control that agents wrote (under one model's key: on a shared broker others write rubbish on purpose)."""
+    messages = [message for message in read_all(reader, CONTROL_PLACES) if model in ("", message.key.decode(errors="replace"))]
+    records = [decode_control(message.value) for message in messages]
     return [one for one in records if one.actor == "agents" and model in ("", one.model)]
