@@ -8,36 +8,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
 from drift.staleness import Staleness
-from homeostat import rollout_flow, training_flow
-from homeostat.model_state import Arrival, Draft, ModelState, Step
+from homeostat import incident_flow, person_flow, restoration, rollout_flow, training_flow
+from homeostat.model_state import ABOUT_TRAINING, ASKED_LIMIT, Arrival, Asked, Draft, ModelState, Step
+from homeostat.on_record import decided, decision, route_of
 from serving import canary
 from serving.canary import ChampionSet, Rollout
 from streams.events import (
+    AcceptChange,
+    Approve,
     Decided,
     DetectorsArmed,
     DriftDetected,
     EvidenceGathered,
     LossesGathered,
     ModelRegistered,
+    Override,
+    Pause,
     PolicySet,
+    Promote,
+    QualityIncident,
+    RecallFinished,
+    ReleaseQuarantine,
+    Restored,
+    Resume,
     RetrainRequested,
     RollBack,
     Route,
     Ticked,
     TrainingFailed,
     TrainingFinished,
-    derived_id,
 )
 from streams.policy_limits import fault
 
-CORE: Final = "1"
-"""Version of the decision core; it changes when the same log would give other decisions."""
 FUTURE_LIMIT: Final = timedelta(minutes=5)
+_OfAgents: TypeAlias = LossesGathered | EvidenceGathered | DriftDetected | DetectorsArmed | QualityIncident
+_OfPeople: TypeAlias = (
+    PolicySet | RetrainRequested | RollBack | AcceptChange | ReleaseQuarantine | Promote | Override | Approve | Pause | Resume
+)
 _SELF_GUARDED: Final = (EvidenceGathered, LossesGathered, Ticked)
 """Records that carry their own guard against repeats, and come so often that they would push out the ids of commands."""
 
@@ -54,20 +66,23 @@ def advance(state: ModelState | None, arrival: Arrival) -> tuple[ModelState | No
     """Fold one record of `control` into the state of its model."""
     if state is None:
         return _first(arrival)
-    generation = state.rollout.generation
     after, drafts = _guarded(state, arrival)
-    decisions = _decided(drafts, arrival)
-    changed = after.rollout.generation != generation
-    return after, Outcome(decisions=decisions, route=_route(after, arrival, decisions) if changed else None)
+    roles_changed = after.rollout.generation != state.rollout.generation
+    decisions = decided(drafts, arrival, champion=after.rollout.champion if roles_changed else "")
+    after = _questions(after, drafts, decisions)
+    changed = roles_changed or after.revision != state.revision
+    return after, Outcome(decisions=decisions, route=route_of(after, arrival, decisions) if changed else None)
 
 
 def refuse(why: str, *, model: str, cause: str, partition: int, offset: int, at: datetime) -> Decided:
     """The decision on a record that cannot be folded at all (undecodable, under a wrong key)."""
-    return _decision(Draft(kind="Refused", why=why), model=model, cause=cause, place=(partition, offset, 0), at=at)
+    return decision(Draft(kind="Refused", why=why), model=model, cause=cause, place=(partition, offset, 0), at=at)
 
 
 def _first(arrival: Arrival) -> tuple[ModelState | None, Outcome]:
     record = arrival.record
+    if isinstance(record, Restored):
+        return _restored(record, arrival)
     if not isinstance(record, ModelRegistered):
         return _nothing(f"{type(record).__name__} for a model that is not registered", arrival)
     if wrong := _dated_late(arrival) or fault(record.policy):
@@ -81,12 +96,24 @@ def _first(arrival: Arrival) -> tuple[ModelState | None, Outcome]:
         watermark=record.at,
         registered_at=record.at,
     ).remember(record.id)
-    decisions = _decided((Draft(kind="Registered", why=record.reason, release=record.release),), arrival)
-    return state, Outcome(decisions=decisions, route=_route(state, arrival, decisions))
+    registered = Draft(kind="Registered", why=record.reason, release=record.release)
+    decisions = decided((registered,), arrival, champion=record.release)
+    return state, Outcome(decisions=decisions, route=route_of(state, arrival, decisions))
+
+
+def _restored(record: Restored, arrival: Arrival) -> tuple[ModelState | None, Outcome]:
+    if late := _dated_late(arrival):
+        return _nothing(f"not restored: {late}", arrival)
+    try:
+        state, drafts = restoration.restored(record, arrival)
+    except restoration.Unusable as unusable:
+        return _nothing(f"not restored: {unusable}", arrival)
+    decisions = decided(drafts, arrival, champion=state.rollout.champion)
+    return state, Outcome(decisions=decisions, route=route_of(state, arrival, decisions))
 
 
 def _nothing(why: str, arrival: Arrival) -> tuple[None, Outcome]:
-    return None, Outcome(decisions=_decided((Draft(kind="Refused", why=why),), arrival))
+    return None, Outcome(decisions=decided((Draft(kind="Refused", why=why),), arrival, champion=""))
 
 
 def _dated_late(arrival: Arrival) -> str:
@@ -108,17 +135,29 @@ def _guarded(state: ModelState, arrival: Arrival) -> Step:
 def _dispatch(state: ModelState, arrival: Arrival) -> Step:
     record = arrival.record
     match record:
-        case ModelRegistered():
+        case LossesGathered() | EvidenceGathered() | DriftDetected() | DetectorsArmed() | QualityIncident():
+            return _from_agents(state, record, arrival)
+        case RecallFinished() | TrainingFinished() | TrainingFailed():
+            return training_flow.training_ended(state, record, arrival)
+        case Ticked():
+            state, first = training_flow.clock_read(state, arrival)
+            state, second = rollout_flow.rollout_event(state, msgspec.structs.replace(record, at=arrival.at), arrival)
+            return state, (*first, *second)
+        case ModelRegistered() | Restored():
             why = "already registered; retrain it, roll it back, or set its policy"
-            return state, (Draft(kind="Refused", why=why, release=record.release),)
-        case PolicySet():
-            return _policy_set(state, record)
+            return state, (Draft(kind="Refused", why=why, release=state.rollout.champion),)
+        case _:
+            return _from_people(state, record, arrival)
+
+
+def _from_agents(state: ModelState, record: _OfAgents, arrival: Arrival) -> Step:
+    match record:
         case LossesGathered():
             return training_flow.losses_gathered(state, record, arrival)
-        case RetrainRequested():
-            return training_flow.retrain_requested(state, record, arrival)
-        case TrainingFinished() | TrainingFailed():
-            return training_flow.training_ended(state, record, arrival)
+        case EvidenceGathered():
+            return rollout_flow.rollout_event(state, record, arrival)
+        case QualityIncident():
+            return incident_flow.incident_called(state, record, arrival)
         case DriftDetected():
             numbers = {"statistic": record.statistic, "threshold": record.threshold, "size": record.size}
             why = f"{record.feature} left its reference: {record.reason}"
@@ -126,12 +165,30 @@ def _dispatch(state: ModelState, arrival: Arrival) -> Step:
         case DetectorsArmed():
             why = f"off: {', '.join(record.off)}" if record.off else "all streams are watched"
             return state, (Draft(kind="DetectorsReady", why=why, numbers={"rows": float(record.rows)}, release=record.release),)
-        case EvidenceGathered() | RollBack():
+        case _:
+            assert_never(record)
+
+
+def _from_people(state: ModelState, record: _OfPeople, arrival: Arrival) -> Step:
+    match record:
+        case PolicySet():
+            return _policy_set(state, record)
+        case RetrainRequested():
+            return training_flow.retrain_requested(state, record, arrival)
+        case RollBack():
             return rollout_flow.rollout_event(state, record, arrival)
-        case Ticked():
-            state, first = training_flow.clock_read(state, arrival)
-            state, second = rollout_flow.rollout_event(state, msgspec.structs.replace(record, at=arrival.at), arrival)
-            return state, (*first, *second)
+        case AcceptChange():
+            return incident_flow.change_accepted(state, record)
+        case ReleaseQuarantine():
+            return incident_flow.quarantine_released(state, record, arrival)
+        case Promote():
+            return person_flow.offered(state, record, arrival)
+        case Override():
+            return person_flow.overridden(state, record, arrival)
+        case Approve():
+            return person_flow.agreed(state, record, arrival)
+        case Pause() | Resume():
+            return person_flow.held(state, record, arrival)
         case _:
             assert_never(record)
 
@@ -146,50 +203,12 @@ def _policy_set(state: ModelState, record: PolicySet) -> Step:
     return msgspec.structs.replace(state, policy=record.policy), (Draft(kind="PolicyChanged", why=record.reason),)
 
 
-def _decided(drafts: tuple[Draft, ...], arrival: Arrival) -> tuple[Decided, ...]:
-    record = arrival.record
-    return tuple(
-        _decision(draft, model=record.model, cause=record.id, place=(arrival.partition, arrival.offset, index), at=arrival.at)
-        for index, draft in enumerate(drafts)
-    )
-
-
-def _decision(draft: Draft, *, model: str, cause: str, place: tuple[int, int, int], at: datetime) -> Decided:
-    partition, offset, index = place
-    return Decided(
-        id=derived_id("decision", partition, offset, index),
-        at=at,
-        model=model,
-        kind=draft.kind,
-        why=draft.why,
-        numbers={name: _rounded(value) for name, value in sorted(draft.numbers.items())},
-        release=draft.release,
-        run=draft.run,
-        order=draft.order,
-        cause=cause,
-        partition=partition,
-        offset=offset,
-        core=CORE,
-    )
-
-
-def _route(state: ModelState, arrival: Arrival, decisions: tuple[Decided, ...]) -> Route:
-    rollout = state.rollout
-    return Route(
-        id=derived_id(state.model, "route", rollout.incarnation, rollout.generation),
-        at=arrival.at,
-        model=state.model,
-        incarnation=rollout.incarnation,
-        generation=rollout.generation,
-        champion=rollout.champion,
-        candidate=rollout.candidate,
-        step=rollout.step,
-        share=rollout.share,
-        control=rollout.control,
-        decision=decisions[-1].id,
-    )
-
-
-def _rounded(value: float) -> float:
-    # Nine digits: enough to recompute from, few enough that another machine's libm agrees.
-    return float(f"{value:.9g}")
+def _questions(state: ModelState, drafts: tuple[Draft, ...], decisions: tuple[Decided, ...]) -> ModelState:
+    """Remember what a person is asked; a question about a candidate that is tried no more is dropped."""
+    asked = [
+        Asked(decision=decision.id, what=draft.asks) for draft, decision in zip(drafts, decisions, strict=True) if draft.asks
+    ]
+    trying = state.rollout.run if state.rollout.phase == "shadow" else ""
+    open_now = (trying,) if state.job.run else (trying, ABOUT_TRAINING)
+    kept = tuple(one for one in (*state.asked, *asked) if one.what in open_now)[-ASKED_LIMIT:]
+    return state if kept == state.asked else msgspec.structs.replace(state, asked=kept)

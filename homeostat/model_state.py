@@ -10,13 +10,40 @@ import msgspec
 
 from drift.staleness import Staleness
 from serving.canary import Rollout
-from streams.events import Control, TrainingOrder
+from streams.events import Control, QuarantineRule, TrainingOrder
 from streams.policy import Policy
 from trainer.admission import Admission
 from trainer.job import Job
 
 SEEN_LIMIT: Final = 512
 """Ids of control records remembered per model, so that twice is once."""
+
+
+MADE_LIMIT: Final = 8
+INCIDENTS_LIMIT: Final = 32
+"""Open ones, and the closed ones that datasets may still reach back to."""
+ASKED_LIMIT: Final = 8
+ABOUT_TRAINING: Final = "training"
+ACCEPTED_LIMIT: Final = 256
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that a run gave and that never answered anybody: a person may let it past gate and shadow."""
+
+    release: str
+    run: str
+    as_of: datetime
+    """Event time up to which it was trained."""
+    known: tuple[str, ...] = ()
+    """Incidents whose rows were left out of its dataset."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person was asked, by which decision."""
+
+    decision: str
+    what: str
+    """'training', or the run of the candidate that may answer."""
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +65,26 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     last_period: int = -1
     period_release: str = ""
     """`last_period` is of this release."""
+    made: tuple[Made, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    incidents: tuple[QuarantineRule, ...] = ()
+    """The newest last."""
+    released: tuple[QuarantineRule, ...] = ()
+    """Incidents that a person ended: rows that carry their mark are learnt from after all."""
+    accepted: tuple[str, ...] = ()
+    """Features that a person says have really changed."""
+    revision: int = 0
+    """Counts changes of the route that change no role."""
     seen: tuple[str, ...] = ()
+
+    @property
+    def quarantine(self) -> tuple[QuarantineRule, ...]:
+        """Rules of the incidents that are open."""
+        return tuple(rule for rule in self.incidents if rule.until is None)
+
+    def made_by(self, release: str) -> Made | None:
+        """What is known of a candidate that never answered."""
+        return next((one for one in reversed(self.made) if one.release == release), None)
 
     def remember(self, record_id: str) -> ModelState:
         """With one more id that acts no second time."""
@@ -65,6 +111,9 @@ class Draft:
     release: str = ""
     run: str = ""
     order: TrainingOrder | None = None
+    asks: str = ""
+    """What a person is asked by it: 'training', or the run whose candidate may answer; empty: nothing."""
+    incident: str = ""
 
 
 Step = tuple[ModelState, tuple[Draft, ...]]

@@ -11,18 +11,19 @@ from drift.staleness import ChampionReplaced, RunRefused
 from homeostat.model_state import Arrival, Draft, ModelState, Step
 from serving import canary
 from serving.canary import CandidateReady, Shift
-from streams.events import EvidenceGathered, RollBack, Ticked
 
 _REFUSED: Final = frozenset({"CandidateRejected", "RolledBack"})
+_ANSWERED: Final = frozenset({"RolledBack", "Promoted"})
 
 
 def candidate_ready(state: ModelState, release: str, run: str, arrival: Arrival) -> Step:
     """A candidate passed its gate."""
-    return _step(state, CandidateReady(release=release, run=run, at=arrival.at))
+    asks = state.policy.autonomy != "auto"
+    return rollout_event(state, CandidateReady(release=release, run=run, at=arrival.at, asks=asks), arrival)
 
 
-def rollout_event(state: ModelState, event: EvidenceGathered | RollBack | Ticked, arrival: Arrival) -> Step:
-    """Evidence, a person's rollback, or the clock. Whatever comes, controller time is the arrival's."""
+def rollout_event(state: ModelState, event: canary.Event, arrival: Arrival) -> Step:
+    """Whatever comes to the rollout, controller time is the arrival's."""
     clock = arrival.at if state.rollout.clock is None else max(state.rollout.clock, arrival.at)
     return _step(msgspec.structs.replace(state, rollout=msgspec.structs.replace(state.rollout, clock=clock)), event)
 
@@ -32,8 +33,16 @@ def _step(state: ModelState, event: canary.Event) -> Step:
     state = msgspec.structs.replace(state, rollout=rollout)
     drafts = []
     for command in commands:
+        asks = command.run if command.kind == "ApprovalWanted" else ""
         drafts.append(
-            Draft(kind=command.kind, why=command.why, numbers=dict(command.numbers), release=command.release, run=command.run)
+            Draft(
+                kind=command.kind,
+                why=command.why,
+                numbers=dict(command.numbers),
+                release=command.release,
+                run=command.run,
+                asks=asks,
+            )
         )
         if isinstance(command, Shift):
             state = _account(state, command)
@@ -41,9 +50,12 @@ def _step(state: ModelState, event: canary.Event) -> Step:
 
 
 def _account(state: ModelState, shift: Shift) -> ModelState:
+    if shift.kind in _ANSWERED:
+        # It has answered: what the evidence says of it is no longer a person's to override.
+        state = msgspec.structs.replace(state, made=tuple(one for one in state.made if one.run != shift.run))
     if shift.kind == "Promoted":
         account, _ = staleness.advance(state.staleness, ChampionReplaced(), state.policy.staleness)
-    elif shift.kind in _REFUSED:
+    elif shift.kind in _REFUSED and shift.bought:
         account, _ = staleness.advance(state.staleness, RunRefused(), state.policy.staleness)
     else:
         return state

@@ -1,4 +1,8 @@
-"""Losses and requests in, trainings out: staleness, admission and job, composed."""
+"""Losses and requests in, trainings out: staleness, autonomy, admission and job, composed.
+
+What is bought is first sought among the releases that served before (recall). A person may hold the model, or want to be
+asked; a request by hand is a person's word already.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,18 @@ import msgspec
 
 from drift import staleness
 from drift.staleness import PeriodMeasured, RunRefused, TrainingTaken
-from homeostat.model_state import Arrival, Draft, ModelState, Step
+from homeostat.model_state import ABOUT_TRAINING, MADE_LIMIT, Arrival, Draft, Made, ModelState, Step
 from homeostat.rollout_flow import candidate_ready
-from streams.events import UNIT, LossesGathered, RetrainRequested, TrainingFailed, TrainingFinished, TrainingOrder
+from streams.events import (
+    UNIT,
+    LossesGathered,
+    RecallFinished,
+    RetrainRequested,
+    TrainingFailed,
+    TrainingFinished,
+    TrainingOrder,
+)
+from streams.policy import Policy
 from trainer import admission, job
 from trainer.admission import Start, Wanted
 from trainer.job import ClockRead, Ended, Ignored, Ordered, Submitted
@@ -45,9 +58,14 @@ def losses_gathered(state: ModelState, record: LossesGathered, arrival: Arrival)
         drafts.append(Draft(kind="StalenessMeasured", why=assessment.why, numbers=numbers, release=record.release))
         if assessment.buy:
             drafts.append(Draft(kind="TrainingBought", why=assessment.why, numbers=assessment.numbers, release=record.release))
-            state, more = _want(state, arrival, automatic=True)
+            state, more = _bought(state, arrival)
             drafts.extend(more)
     return state, tuple(drafts)
+
+
+def agreed(state: ModelState, arrival: Arrival) -> Step:
+    """A person agrees to a training that was asked for."""
+    return _want(state, arrival, automatic=True)
 
 
 def retrain_requested(state: ModelState, record: RetrainRequested, arrival: Arrival) -> Step:
@@ -55,12 +73,14 @@ def retrain_requested(state: ModelState, record: RetrainRequested, arrival: Arri
     if record.release and record.release != state.rollout.champion:
         why = f"the request speaks of release {record.release[:12]}, which no longer serves"
         return state, (Draft(kind="TrainingRefused", why=why, release=record.release),)
-    return _want(state, arrival, automatic=False)
+    if record.window_rows < 0:
+        return state, (Draft(kind="TrainingRefused", why=f"window_rows must be at least 0, got {record.window_rows}"),)
+    return _want(state, arrival, automatic=False, window_rows=record.window_rows)
 
 
-def training_ended(state: ModelState, record: TrainingFinished | TrainingFailed, arrival: Arrival) -> Step:
+def training_ended(state: ModelState, record: RecallFinished | TrainingFinished | TrainingFailed, arrival: Arrival) -> Step:
     """A result from the trainer."""
-    numbers = dict(record.numbers) if isinstance(record, TrainingFinished) else {}
+    numbers = {} if isinstance(record, TrainingFailed) else dict(record.numbers)
     return _job_step(state, record, arrival, numbers)
 
 
@@ -90,7 +110,23 @@ def _ratio(units: int, rows: int) -> float:
     return units / UNIT / rows if rows else 0.0
 
 
-def _want(state: ModelState, arrival: Arrival, *, automatic: bool) -> Step:
+def _bought(state: ModelState, arrival: Arrival) -> Step:
+    """What the policy's autonomy makes of a training that pays."""
+    match state.policy.autonomy:
+        case "observe":
+            return state, (Draft(kind="TrainingRefused", why="autonomy observe: it is said, and nothing is bought"),)
+        case "suggest" if not state.rollout.paused and not state.job.run:
+            if open_question := next((one for one in state.asked if one.what == ABOUT_TRAINING), None):
+                why = f"waits for a person's word on decision {open_question.decision}"
+                return state, (Draft(kind="TrainingRefused", why=why),)
+            return state, (Draft(kind="ApprovalWanted", why="a training pays; may it be bought?", asks=ABOUT_TRAINING),)
+        case _:
+            return _want(state, arrival, automatic=True)
+
+
+def _want(state: ModelState, arrival: Arrival, *, automatic: bool, window_rows: int = 0) -> Step:
+    if state.rollout.paused:
+        return state, (Draft(kind="TrainingRefused", why="a person holds the model; `resume` it first"),)
     # A person means everything known by now; the rule, the rows whose losses it has measured.
     as_of = state.watermark if automatic else max(state.watermark, arrival.record.at)
     want = Wanted(
@@ -108,44 +144,92 @@ def _want(state: ModelState, arrival: Arrival, *, automatic: bool) -> Step:
         run=answer.run,
         attempt=1,
         champion=state.rollout.champion,
-        policy=state.policy,
+        policy=_with_window(state.policy, window_rows),
         as_of=as_of,
         # Not from the run's id: that rests on digests of releases, hence on clocks in run cards.
         seed=zlib.crc32(f"{state.policy.training.seed}/{state.model}/{state.runs}".encode()),
         cause=arrival.record.id,
+        recall=_archived(state) if automatic else (),
+        quarantine=state.incidents,
+        accepted=state.accepted,
+        released=state.released,
     )
     account, _ = staleness.advance(state.staleness, TrainingTaken(), state.policy.staleness)
     running, commands = job.advance(state.job, Submitted(order), arrival.at, state.policy.admission)
     state = msgspec.structs.replace(state, staleness=account, job=running, runs=state.runs + 1)
-    return state, tuple(
-        Draft(kind="TrainingStarted", why=arrival.record.reason, run=command.order.run, order=command.order)
-        for command in commands
-        if isinstance(command, Ordered)
-    )
+    return state, tuple(_ordered(command.order, arrival.record.reason) for command in commands if isinstance(command, Ordered))
+
+
+def _with_window(policy: Policy, rows: int) -> Policy:
+    if not rows:
+        return policy
+    return msgspec.structs.replace(policy, training=msgspec.structs.replace(policy.training, window_rows=rows))
+
+
+def _archived(state: ModelState) -> tuple[str, ...]:
+    """Releases to try before a training is bought, those that served last first."""
+    policy = state.policy.recall
+    others = [release for release in reversed(state.rollout.served) if release != state.rollout.champion]
+    return tuple(others[: policy.releases]) if policy.enabled else ()
+
+
+def _ordered(order: TrainingOrder, why: str) -> Draft:
+    if order.recall:
+        why = f"{why}; {len(order.recall)} releases that served before are tried first"
+        return Draft(kind="RecallStarted", why=why, run=order.run, order=order)
+    return Draft(kind="TrainingStarted", why=why, run=order.run, order=order)
 
 
 def _job_step(state: ModelState, event: job.Event, arrival: Arrival, numbers: dict[str, float]) -> Step:
+    before = state.job.order
     running, commands = job.advance(state.job, event, arrival.at, state.policy.admission)
     state = msgspec.structs.replace(state, job=running)
     drafts: list[Draft] = []
     for command in commands:
         match command:
             case Ordered():
-                why = f"attempt {command.order.attempt - 1} gave no result"
-                drafts.append(Draft(kind="TrainingRetried", why=why, run=command.order.run, order=command.order))
+                drafts.append(_next_order(before, command.order, event, numbers))
             case Ignored():
                 drafts.append(Draft(kind="Refused", why=command.why))
             case Ended():
-                state, more = _run_ended(state, command, arrival, numbers)
+                assert before is not None  # only a run in flight ends
+                state, more = _run_ended(state, before, command, arrival, numbers)
                 drafts.extend(more)
     return state, tuple(drafts)
 
 
-def _run_ended(state: ModelState, ended: Ended, arrival: Arrival, numbers: dict[str, float]) -> Step:
-    draft = Draft(kind="TrainingEnded", why=ended.why, numbers=numbers, run=ended.run, release=ended.candidate)
-    state = msgspec.structs.replace(state, admission=admission.run_ended(state.admission, failed=ended.failed))
-    if not ended.candidate:
+def _next_order(before: TrainingOrder | None, order: TrainingOrder, event: job.Event, numbers: dict[str, float]) -> Draft:
+    if before is not None and before.recall:
+        reason = event.reason if isinstance(event, RecallFinished | TrainingFailed) else "no answer in time"
+        return Draft(kind="TrainingStarted", why=f"nothing to recall: {reason}", run=order.run, order=order, numbers=numbers)
+    why = f"attempt {order.attempt - 1} gave no result"
+    return Draft(kind="TrainingRetried", why=why, run=order.run, order=order)
+
+
+def _run_ended(state: ModelState, order: TrainingOrder, ended: Ended, arrival: Arrival, numbers: dict[str, float]) -> Step:
+    kind = "Recalled" if ended.recalled else "TrainingEnded"
+    drafts = [Draft(kind=kind, why=ended.why, numbers=numbers, run=ended.run, release=ended.candidate or ended.made)]
+    admitted = admission.run_ended(state.admission, failed=ended.failed)
+    state = msgspec.structs.replace(state, admission=admission.spared(admitted) if ended.recalled else admitted)
+    if ended.made:
+        made = Made(release=ended.made, run=ended.run, as_of=order.as_of, known=tuple(rule.incident for rule in order.quarantine))
+        state = msgspec.structs.replace(state, made=(*state.made, made)[-MADE_LIMIT:])
+        spoilt = spoilt_by(state, made)
+        if spoilt and ended.candidate:
+            drafts.append(Draft(kind="CandidateRejected", why=spoilt, run=ended.run, release=ended.candidate))
+    if not ended.candidate or len(drafts) > 1:
         account, _ = staleness.advance(state.staleness, RunRefused(), state.policy.staleness)
-        return msgspec.structs.replace(state, staleness=account), (draft,)
+        return msgspec.structs.replace(state, staleness=account), tuple(drafts)
     state, more = candidate_ready(state, ended.candidate, ended.run, arrival)
-    return state, (draft, *more)
+    return state, (*drafts, *more)
+
+
+def spoilt_by(state: ModelState, made: Made) -> str:
+    """Why a candidate may not be tried: its dataset was built before a data bug in it was recognised; '' if it was not."""
+    for rule in state.incidents:
+        if rule.incident not in made.known and rule.since < made.as_of:
+            return (
+                f"its dataset was built before incident {rule.incident} was recognised: {rule.feature} is spoilt "
+                f"({rule.kind}) since {rule.since.isoformat()}"
+            )
+    return ""

@@ -7,6 +7,7 @@ it is cut. A wealth vector holds the log wealth of one bet per effect size; `log
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 WORSE_EFFECTS: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -103,6 +104,7 @@ def split_worse(
     )
 
 
+@lru_cache(maxsize=256)  # asked twice of every record of evidence: for the verdict and for its numbers
 def rows_needed(*, log_e_now: float, alpha: float, prior: float, growth: float, power: float = 0.8) -> float:
     """Rows until log E reaches log(1 / alpha) with this probability, when a row adds `growth` on average.
 

@@ -10,55 +10,85 @@
 - The loss is proved on pairs (both releases on the same row) and carries over all steps; it must be `NoWorse` now.
 - Failures and latency can only stop. A step also needs exposure: rows answered, the candidate's share among them.
 - The bake asks anew, with a budget of its own: is the new champion worse than the control that it replaced?
-- A candidate that is ready meanwhile waits until the rollout is over; a newer one takes its place.
-- A person may always go back. Absence of evidence never promotes: the deadline (controller time) ends a rollout.
+- A candidate that is ready meanwhile waits until the rollout is over, and a newer one takes its place in the queue; or, by
+  policy, it takes the place of one in shadow, never of one that did so itself: every candidate tried comes to a verdict.
+- A person may always go back, hold everything (then only ways back stay open), or override gate and shadow (never the paired
+  losses: they go on counting in steps and bake). Where the policy wants a person's word, shadow is left only with it.
+- Absence of evidence never promotes: the deadline (controller time) ends a rollout, and a person is asked.
 - Every shift that changes roles raises the generation by one.
 """
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
-from typing import Final, assert_never
+from typing import assert_never
 
 import msgspec
 
-from serving import evidence, transitions, verdict
+from serving import evidence, judging, transitions, verdict
 from serving.evidence import Increment, Repeated, Unusable
 from serving.rollout import (
+    Agreed,
     CandidateReady,
     ChampionSet,
+    Command,
     Event,
+    Held,
     Note,
     Rollout,
+    ShadowPassedOver,
     Shift,
+    Spoilt,
     Stage,
     Waiting,
 )
 from serving.transitions import Step
-from serving.verdict import Inconclusive, NoWorse, Unmeasured, Verdict, Wealths, Worse
+from serving.verdict import Wealths
 from streams.events import EvidenceGathered, RollBack, Ticked
 from streams.policy import CanaryPolicy
 
-__all__ = ["CandidateReady", "ChampionSet", "Event", "Note", "Rollout", "Shift", "advance", "next_deadline"]
-
-_LEAST_OF_SHARE: Final = 0.5
-"""The candidate must have answered at least so much of its share: one that always falls back proves nothing."""
+__all__ = [
+    "Agreed",
+    "CandidateReady",
+    "ChampionSet",
+    "Event",
+    "Held",
+    "Note",
+    "Rollout",
+    "ShadowPassedOver",
+    "Shift",
+    "Spoilt",
+    "advance",
+    "next_deadline",
+]
 
 
 def advance(state: Rollout, event: Event, policy: CanaryPolicy) -> Step:
-    """One step of the machine."""
+    """One step of the machine; whoever waits gets its turn as soon as nothing is tried."""
+    state, commands = _stepped(state, event, policy)
+    return transitions.with_queued(state, commands, policy.steps[0])
+
+
+def _stepped(state: Rollout, event: Event, policy: CanaryPolicy) -> Step:
     match event:
         case ChampionSet():
             return _champion_set(state, event)
         case CandidateReady():
-            return _candidate_ready(_at(state, event.at), event)
+            return _candidate_ready(_at(state, event.at), event, policy)
         case EvidenceGathered():
             return _evidence_gathered(state, event, policy)
         case Ticked():
             return _ticked(_at(state, event.at), event.at, policy)
         case RollBack():
             return transitions.rolled_back_by_person(state, event)
+        case Held():
+            return _held(_at(state, event.at), event, policy)
+        case Agreed():
+            return _looked_at_again(msgspec.structs.replace(_at(state, event.at), asks=False), policy)
+        case ShadowPassedOver():
+            return _shadow_passed_over(_at(state, event.at), policy)
+        case Spoilt():
+            return _spoilt(_at(state, event.at), event)
         case _:
             assert_never(event)
 
@@ -66,7 +96,8 @@ def advance(state: Rollout, event: Event, policy: CanaryPolicy) -> Step:
 def next_deadline(state: Rollout, policy: CanaryPolicy) -> datetime | None:
     """Controller time at which a tick would act; None while nothing is pending."""
     began = state.since or state.clock
-    return None if state.phase == "idle" or began is None else began + policy.deadline
+    held = state.phase == "baking" and state.paused
+    return None if state.phase == "idle" or held or began is None else began + policy.deadline
 
 
 def _at(state: Rollout, at: datetime) -> Rollout:
@@ -80,21 +111,71 @@ def _champion_set(state: Rollout, event: ChampionSet) -> Step:
     return msgspec.structs.replace(_at(state, event.at), champion=event.release, generation=state.generation + 1), ()
 
 
-def _candidate_ready(state: Rollout, event: CandidateReady) -> Step:
+def _candidate_ready(state: Rollout, event: CandidateReady, policy: CanaryPolicy) -> Step:
     release, run = event.release, event.run
     if not state.champion:
         return state, (Note(kind="Refused", why="no champion serves yet; register the model first", release=release, run=run),)
     if release in (state.champion, state.candidate):
         why = "it is the release that serves, or is being tried, already"
-        return state, (Shift(kind="CandidateRejected", why=why, release=release, run=run),)
-    if state.phase == "idle":
-        return transitions.shadow_started(state, Waiting(release=release, run=run), event.at)
-    waits = Note(kind="CandidateQueued", why=f"waits until the {state.phase} is over", release=release, run=run)
-    before, state = state.queued, msgspec.structs.replace(state, queued=Waiting(release=release, run=run))
-    if before is None:
-        return state, (waits,)
-    out = Shift(kind="CandidateRejected", why="a newer candidate took its place", release=before.release, run=before.run)
-    return state, (out, waits)
+        return state, (Shift(kind="CandidateRejected", why=why, release=release, run=run, bought=event.bought),)
+    if state.queued is not None and state.queued.release == release:
+        return _waits_already(state, state.queued, event)
+    waiting = Waiting(release=release, run=run, asks=event.asks, straight=event.straight, bought=event.bought)
+    if state.phase == "idle" and not state.paused:
+        return transitions.tried(state, waiting, event.at, policy.steps[0])
+    out = _leaves_the_queue(state.queued)
+    state = msgspec.structs.replace(state, queued=None)
+    if policy.newer == "replaces" and state.phase == "shadow" and not state.replaced and not state.paused:
+        state, shift = transitions.taken_out(state, "a newer candidate takes its place, as the policy says", {})
+        state, started = transitions.tried(state, waiting, event.at, policy.steps[0])
+        return msgspec.structs.replace(state, replaced=True), (*out, *shift, *started)
+    why = "waits: a person holds the model" if state.paused else f"waits until the {state.phase} is over"
+    queued = Note(kind="CandidateQueued", why=why, release=release, run=run)
+    return msgspec.structs.replace(state, queued=waiting), (*out, queued)
+
+
+def _waits_already(state: Rollout, waiting: Waiting, event: CandidateReady) -> Step:
+    """A person says something of a candidate that waits: it keeps its place and its run."""
+    waiting = msgspec.structs.replace(waiting, asks=waiting.asks and event.asks, straight=waiting.straight or event.straight)
+    note = Note(kind="CandidateQueued", why="it waits already, and keeps its place", release=waiting.release, run=waiting.run)
+    return msgspec.structs.replace(state, queued=waiting), (note,)
+
+
+def _leaves_the_queue(waiting: Waiting | None) -> tuple[Command, ...]:
+    if waiting is None:
+        return ()
+    why = "a newer candidate took its place"
+    return (Shift(kind="CandidateRejected", why=why, release=waiting.release, run=waiting.run, bought=waiting.bought),)
+
+
+def _held(state: Rollout, event: Held, policy: CanaryPolicy) -> Step:
+    state = msgspec.structs.replace(state, paused=event.on)
+    return (state, ()) if event.on else _looked_at_again(state, policy)
+
+
+def _looked_at_again(state: Rollout, policy: CanaryPolicy) -> Step:
+    """What evidence allowed before, and a person did not, happens now."""
+    if state.phase == "idle" or not state.counted:
+        return state, ()
+    state, commands = judging.judged(state, policy)
+    return state, tuple(command for command in commands if command.kind != "EvidenceNoted")
+
+
+def _shadow_passed_over(state: Rollout, policy: CanaryPolicy) -> Step:
+    why = "a person overrides the shadow"
+    return transitions.step_taken(state, policy.steps[0], why, judging.numbers_of(state, policy))
+
+
+def _spoilt(state: Rollout, event: Spoilt) -> Step:
+    commands: tuple[Command, ...] = ()
+    if state.queued is not None and state.queued.release == event.release:
+        out = state.queued
+        state = msgspec.structs.replace(state, queued=None)
+        commands = (Shift(kind="CandidateRejected", why=event.why, release=out.release, run=out.run, bought=out.bought),)
+    if state.candidate != event.release:
+        return state, commands
+    state, more = transitions.taken_out(state, event.why, {})
+    return state, (*commands, *more)
 
 
 def _evidence_gathered(state: Rollout, event: EvidenceGathered, policy: CanaryPolicy) -> Step:
@@ -112,7 +193,7 @@ def _evidence_gathered(state: Rollout, event: EvidenceGathered, policy: CanaryPo
             others = tuple(entry for entry in state.counted if entry is not last)
             wealths = _bet(state, stage, increment, policy)
             state = msgspec.structs.replace(state, wealths=wealths, counted=(*others, evidence.counted(event)))
-            return _judged(state, policy)
+            return judging.judged(state, policy)
         case _:
             assert_never(increment)
 
@@ -139,76 +220,6 @@ def _bet(state: Rollout, stage: Stage, increment: Increment, policy: CanaryPolic
     return verdict.add_latency(wealths, increment, share=stage.share, ratio=policy.latency_ratio)
 
 
-def _judged(state: Rollout, policy: CanaryPolicy) -> Step:
-    found = verdict.judge(state.wealths, policy, **_place(state, policy))
-    numbers = _numbers(state, policy)
-    match state.phase:
-        case "shadow" if _too_early(state, found, policy):
-            pass
-        case "shadow" | "stepping":
-            if isinstance(found, Worse):
-                return transitions.taken_out(state, f"worse than the champion: {found.metric}", numbers)
-            if isinstance(found, NoWorse) and _exposed(state, policy):
-                return _forward(state, policy, numbers)
-            undecided_at = policy.shadow_rows if state.phase == "shadow" else 2 * policy.shadow_rows
-            if isinstance(found, Inconclusive) and state.wealths.rows >= undecided_at:
-                return transitions.taken_out(state, f"inconclusive after {state.wealths.rows} labelled rows", numbers)
-        case "baking":
-            if isinstance(found, Worse):
-                return transitions.restored(state, state.control, f"worse than its control: {found.metric}", numbers)
-            watched = state.last_counted(state.generation, 0, "control").n
-            if watched >= policy.bake_rows:
-                return transitions.bake_ended(state, f"not found worse on {watched} labelled rows", numbers)
-        case _:
-            raise AssertionError("evidence is judged in a rollout only")
-    return state, (Note(kind="EvidenceNoted", why=_said(found), release=state.tried, run=state.run, numbers=numbers),)
-
-
-def _too_early(state: Rollout, found: Verdict, policy: CanaryPolicy) -> bool:
-    """Whether only the loss speaks, and on too few rows of a stream whose labels depend on each other."""
-    by_failing = isinstance(found, Worse) and found.metric != "loss"
-    return state.wealths.rows < policy.shadow_least_rows and not by_failing
-
-
-def _place(state: Rollout, policy: CanaryPolicy) -> dict[str, int]:
-    if state.phase == "baking":
-        return {"stage": 0, "stages": 1}
-    split = sum(1 for share in policy.steps if share < 1.0)
-    return {"stage": min(state.step, split), "stages": split + 1}
-
-
-def _numbers(state: Rollout, policy: CanaryPolicy) -> dict[str, float]:
-    numbers = verdict.numbers_of(state.wealths, policy, **_place(state, policy))
-    total, of_candidate = _answered(state)
-    return {**numbers, "answered_in_step": float(total), "answered_by_candidate": float(of_candidate), "share": state.share}
-
-
-def _answered(state: Rollout) -> tuple[int, int]:
-    stage = state.stages[-1]
-    last = state.last_counted(stage.generation, stage.step, stage.arm)
-    of_candidate = evidence.exposure(last, "candidate").answered
-    return evidence.exposure(last, "champion").answered + of_candidate, of_candidate
-
-
-def _exposed(state: Rollout, policy: CanaryPolicy) -> bool:
-    if state.phase == "shadow":
-        return True
-    total, of_candidate = _answered(state)
-    return total >= policy.step_rows and of_candidate >= _LEAST_OF_SHARE * state.share * total
-
-
-def _forward(state: Rollout, policy: CanaryPolicy, numbers: dict[str, float]) -> Step:
-    share = policy.steps[state.step] if state.step < len(policy.steps) else 1.0
-    proved = (
-        f"loss proved less than {policy.margin:g} worse on {state.wealths.rows} labelled rows "
-        f"(e-value {math.exp(min(numbers['log_e_no_worse'], 600.0)):.3g} of {1 / policy.alpha_promote:g})"
-    )
-    if share < 1.0:
-        return transitions.step_taken(state, share, proved, numbers)
-    unproved = "not proved: failures and latency, only watched for worse; nothing else was measured"
-    return transitions.promoted(state, f"{proved}; {unproved}", numbers)
-
-
 def _ticked(state: Rollout, at: datetime, policy: CanaryPolicy) -> Step:
     if state.phase == "idle":
         return state, ()
@@ -216,21 +227,16 @@ def _ticked(state: Rollout, at: datetime, policy: CanaryPolicy) -> Step:
         return msgspec.structs.replace(state, since=at), ()
     if at < state.since + policy.deadline:
         return state, ()
-    why, numbers = f"deadline: undecided {policy.deadline} after it began", _numbers(state, policy)
+    why, numbers = f"deadline: undecided {policy.deadline} after it began", judging.numbers_of(state, policy)
     if state.phase == "baking":
-        return transitions.bake_ended(state, why, numbers)
-    return transitions.taken_out(state, why, numbers)
-
-
-def _said(found: Verdict) -> str:
-    match found:
-        case NoWorse():
-            return "loss no worse; waits for exposure"
-        case Worse():
-            return f"worse: {found.metric}"
-        case Inconclusive():
-            return f"inconclusive: needs {found.needs} more labelled rows if it is truly equal"
-        case Unmeasured():
-            return f"unmeasured: {found.why}"
-        case _:
-            assert_never(found)
+        # Held by a person, the bake goes on: the control stays to compare with.
+        return (state, ()) if state.paused else transitions.bake_ended(state, why, numbers)
+    asked = Note(
+        kind="PersonAsked",
+        why="it was not promoted: look at its numbers; `promote` offers it again, `retrain` makes another",
+        release=state.candidate,
+        run=state.run,
+        numbers=numbers,
+    )
+    state, shifts = transitions.taken_out(state, why, numbers)
+    return state, (*shifts, asked)

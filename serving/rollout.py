@@ -26,14 +26,51 @@ class ChampionSet:
 
 @dataclass(frozen=True, slots=True)
 class CandidateReady:
-    """A run gave a candidate that passed its gate."""
+    """A candidate wants in: a run gave it and its gate passed it, or a person offers it or overrides the gate."""
 
     release: str
     run: str
     at: datetime
+    asks: bool = False
+    """A person has to agree before it answers anybody."""
+    straight: bool = False
+    """A person overrides gate and shadow: it begins with its first step."""
+    bought: bool = True
+    """A run was started for it; False: a person offered what there was."""
 
 
-Event = ChampionSet | CandidateReady | EvidenceGathered | Ticked | RollBack
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A person paused the model, or lets it go on."""
+
+    on: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """A person agrees that the candidate may answer."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowPassedOver:
+    """A person overrides the shadow of the candidate that is in it."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """A candidate turns out to be trained on rows of a data bug."""
+
+    release: str
+    why: str
+    at: datetime
+
+
+Event = ChampionSet | CandidateReady | EvidenceGathered | Ticked | RollBack | Held | Agreed | ShadowPassedOver | Spoilt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +85,14 @@ class Shift:
     release: str
     run: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
+    bought: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Something looked at that changes no role."""
+    """Something looked at, or asked of a person, that changes no role."""
 
-    kind: Literal["EvidenceNoted", "CandidateQueued", "Refused"]
+    kind: Literal["EvidenceNoted", "CandidateQueued", "Refused", "ShadowOverridden", "ApprovalWanted", "PersonAsked"]
     why: str
     release: str = ""
     run: str = ""
@@ -74,10 +112,13 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate that waits for the present rollout to end."""
+    """A candidate that waits for the present rollout to end, or the pause."""
 
     release: str
     run: str
+    asks: bool = False
+    straight: bool = False
+    bought: bool = True
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +144,16 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...] = ()
     counted: tuple[Counted, ...] = ()
     queued: Waiting | None = None
+    paused: bool = False
+    """Nothing new is tried, nothing moves forward; the ways back stay open."""
+    asks: bool = False
+    """The candidate needs a person's word before it answers anybody ..."""
+    asked: bool = False
+    """... which was asked for."""
+    replaced: bool = False
+    """The candidate took the place of another in shadow; it is not itself replaced, or none would ever be judged."""
+    bought: bool = True
+    """A run was started for the candidate."""
 
     @property
     def tried(self) -> str:

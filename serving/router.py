@@ -65,5 +65,9 @@ def scored_arms(route: Route) -> tuple[tuple[str, str], ...]:
 
 
 def accepts(current: Route | None, new: Route) -> bool:
-    """Whether `new` supersedes `current`: a higher generation, or any generation of a higher incarnation of the log."""
-    return current is None or (new.incarnation, new.generation) > (current.incarnation, current.generation)
+    """Whether `new` supersedes `current`: a later revision of its generation, a higher one, or a higher incarnation of the log."""
+    return current is None or _age(new) > _age(current)
+
+
+def _age(route: Route) -> tuple[int, int, int]:
+    return route.incarnation, route.generation, route.revision

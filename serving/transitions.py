@@ -13,6 +13,14 @@ from streams.events import RollBack
 Step = tuple[Rollout, tuple[Command, ...]]
 
 
+def tried(state: Rollout, candidate: Waiting, at: datetime | None, first_share: float) -> Step:
+    """A candidate's rollout begins: in shadow, or, where a person overrides that, with its first share of rows."""
+    state, started = shadow_started(state, candidate, at)
+    if not candidate.straight:
+        return state, started
+    return step_taken(state, first_share, "a person overrides gate and shadow", {})
+
+
 def shadow_started(state: Rollout, candidate: Waiting, at: datetime | None) -> Step:
     """The candidate is scored beside the champion on every row."""
     generation = state.generation + 1
@@ -26,9 +34,13 @@ def shadow_started(state: Rollout, candidate: Waiting, at: datetime | None) -> S
         wealths=Wealths(),
         stages=(Stage(generation=generation, step=0, share=0.0),),
         counted=(),
+        asks=candidate.asks,
+        asked=False,
+        replaced=False,
+        bought=candidate.bought,
     )
     why = "scored beside the champion on every row, answers none"
-    return state, (Shift(kind="ShadowStarted", why=why, release=candidate.release, run=candidate.run),)
+    return state, (Shift(kind="ShadowStarted", why=why, release=candidate.release, run=candidate.run, bought=candidate.bought),)
 
 
 def step_taken(state: Rollout, share: float, why: str, numbers: dict[str, float]) -> Step:
@@ -44,12 +56,14 @@ def step_taken(state: Rollout, share: float, why: str, numbers: dict[str, float]
         wealths=next_step(state.wealths),
     )
     why = f"{why}; it answers {share:.0%} of rows"
-    return state, (Shift(kind="StepTaken", why=why, release=state.candidate, run=state.run, numbers=numbers),)
+    return state, (
+        Shift(kind="StepTaken", why=why, release=state.candidate, run=state.run, numbers=numbers, bought=state.bought),
+    )
 
 
 def promoted(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
     """The candidate serves; the champion before it stays in shadow as its control."""
-    shift = Shift(kind="Promoted", why=why, release=state.candidate, run=state.run, numbers=numbers)
+    shift = Shift(kind="Promoted", why=why, release=state.candidate, run=state.run, numbers=numbers, bought=state.bought)
     generation = state.generation + 1
     served = tuple(release for release in state.served if release not in (state.champion, state.candidate))
     state = msgspec.structs.replace(
@@ -78,23 +92,30 @@ def taken_out(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
         release=state.candidate,
         run=state.run,
         numbers=numbers,
+        bought=state.bought,
     )
-    return _with_queued(_idle(state, state.champion), (shift,))
+    return _idle(state, state.champion), (shift,)
 
 
 def bake_ended(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
     """The control goes; the promotion stands."""
-    shift = Shift(kind="BakeEnded", why=why, release=state.champion, run=state.run, numbers=numbers)
-    return _with_queued(_idle(state, state.champion), (shift,))
+    shift = Shift(kind="BakeEnded", why=why, release=state.champion, run=state.run, numbers=numbers, bought=state.bought)
+    return _idle(state, state.champion), (shift,)
 
 
 def restored(state: Rollout, release: str, why: str, numbers: dict[str, float]) -> Step:
     """A release that served before serves again; the one taken out is remembered as the last resort."""
     out = state.champion
-    shift = Shift(kind="RolledBack", why=f"{why}; {release[:12]} serves again", release=out, run=state.run, numbers=numbers)
+    shift = Shift(
+        kind="RolledBack",
+        why=f"{why}; {release[:12]} serves again",
+        release=out,
+        run=state.run,
+        numbers=numbers,
+        bought=state.bought,
+    )
     others = tuple(name for name in state.served if name not in (release, out))
-    state = msgspec.structs.replace(_idle(state, release), served=(out, *others)[-SERVED_LIMIT:])
-    return _with_queued(state, (shift,))
+    return msgspec.structs.replace(_idle(state, release), served=(out, *others)[-SERVED_LIMIT:]), (shift,)
 
 
 def rolled_back_by_person(state: Rollout, event: RollBack) -> Step:
@@ -108,9 +129,7 @@ def rolled_back_by_person(state: Rollout, event: RollBack) -> Step:
         return state, (Note(kind="Refused", why=refusal, release=event.to),)
     first: tuple[Command, ...] = ()
     if trying:
-        waiting = state.queued
-        state, first = taken_out(msgspec.structs.replace(state, queued=None), f"{event.actor}: {event.reason}", {})
-        state = msgspec.structs.replace(state, queued=waiting)
+        state, first = taken_out(state, f"{event.actor}: {event.reason}", {})
     state, then = restored(state, to, f"{event.actor}: {event.reason}", {})
     return state, (*first, *then)
 
@@ -140,16 +159,22 @@ def _idle(state: Rollout, champion: str) -> Rollout:
         wealths=Wealths(),
         stages=(),
         counted=(),
+        asks=False,
+        asked=False,
+        replaced=False,
+        bought=True,
     )
 
 
-def _with_queued(state: Rollout, commands: tuple[Command, ...]) -> Step:
+def with_queued(state: Rollout, commands: tuple[Command, ...], first_share: float) -> Step:
+    """Once nothing is tried any more, the candidate that waits gets its turn, unless a person holds everything."""
     waiting = state.queued
-    if waiting is None:
+    if waiting is None or state.phase != "idle" or state.paused:
         return state, commands
     state = msgspec.structs.replace(state, queued=None)
     if waiting.release == state.champion:
         why = "it is the release that serves already"
-        return state, (*commands, Shift(kind="CandidateRejected", why=why, release=waiting.release, run=waiting.run))
-    state, started = shadow_started(state, waiting, state.clock)
+        out = Shift(kind="CandidateRejected", why=why, release=waiting.release, run=waiting.run, bought=waiting.bought)
+        return state, (*commands, out)
+    state, started = tried(state, waiting, state.clock, first_share)
     return state, (*commands, *started)

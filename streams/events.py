@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -84,7 +84,9 @@ class Predicted(Record, frozen=True, kw_only=True, tag=True):
     latency_us: int = 0
     """Time the answering arm took (not the request)."""
     flags: tuple[str, ...] = ()
-    """Contract violations, each 'feature:kind'."""
+    """Contract violations and quarantine rules met, each 'feature:kind'."""
+    quarantined: bool = False
+    """Answered, but kept out of detectors, losses, evidence and datasets."""
     entity: str = ""
     """Keyed hash of the entity key; never the key itself."""
     contract: str = ""
@@ -193,6 +195,30 @@ class WindowCounted(Record, frozen=True, kw_only=True, tag=True):
     pairs: tuple[PairCounts, ...] = ()
     repeated: int = 0
     """Repeats dropped."""
+    quarantined_rows: int = 0
+    """Of `rows`, those in quarantine: counted here and below, in `served` (not its outputs), and nowhere else."""
+    quarantined: tuple[FeatureCounts, ...] = ()
+    """Feature counts of the quarantined predictions, apart from `features`."""
+
+
+# --- quarantine ------------------------------------------------------------------------------------------------------
+
+
+class QuarantineRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which rows a data bug spoils: those whose value of `feature` matches, from `since` (event time) to `until`.
+
+    unit: outside [low, high] | stuck: in grid bin `bin` | missing: no value.
+    """
+
+    incident: str
+    feature: str
+    kind: Literal["unit", "stuck", "missing"]
+    since: datetime
+    until: datetime | None = None
+    """None: still open."""
+    low: float | None = None
+    high: float | None = None
+    bin: int | None = None
 
 
 # --- control ---------------------------------------------------------------------------------------------------------
@@ -219,6 +245,8 @@ class RetrainRequested(Steering, frozen=True, kw_only=True, tag=True):
     release: str = ""
     """The release it speaks of; refused once that one no longer serves. Empty: whichever serves."""
     evidence: dict[str, float] = {}
+    window_rows: int = 0
+    """Train on so many of the newest rows; 0: as the policy says."""
 
 
 class DriftDetected(Steering, frozen=True, kw_only=True, tag=True):
@@ -291,7 +319,7 @@ class TrainingFinished(Steering, frozen=True, kw_only=True, tag=True):
 
     run: str
     release: str
-    """The candidate; empty when the gate refused it."""
+    """The candidate, kept whether or not the gate let it through: a person may override the gate."""
     passed: bool
     card: str
     """Digest of the run card."""
@@ -307,6 +335,70 @@ class TrainingFailed(Steering, frozen=True, kw_only=True, tag=True):
     run: str
     attempt: int
     retryable: bool
+
+
+class RecallFinished(Steering, frozen=True, kw_only=True, tag=True):
+    """Archived releases were tried on the newest labelled rows. Empty `release`: none is proved better than the champion."""
+
+    run: str
+    attempt: int
+    release: str
+    numbers: dict[str, float] = {}
+
+
+class QualityIncident(Steering, frozen=True, kw_only=True, tag=True):
+    """The agents call rows of a feature spoilt by a data bug (`closed` False), or well again (True); its cause is decided once."""
+
+    release: str
+    rule: QuarantineRule
+    closed: bool
+    numbers: dict[str, float] = {}
+
+
+class AcceptChange(Steering, frozen=True, kw_only=True, tag=True):
+    """A person says that a feature really changed: its incidents end, it is in quarantine no more, its range is lifted."""
+
+    feature: str
+
+
+class ReleaseQuarantine(Steering, frozen=True, kw_only=True, tag=True):
+    """A person ends one incident: its rows may be learnt from. The triage goes on looking."""
+
+    incident: str
+
+
+class Promote(Steering, frozen=True, kw_only=True, tag=True):
+    """A person offers a release of this model as candidate: through shadow and canary, as any other."""
+
+    release: str
+
+
+class Override(Steering, frozen=True, kw_only=True, tag=True):
+    """A person lets a candidate past gate and shadow into its first step. Paired losses go on counting there and take it out."""
+
+    release: str
+
+
+class Approve(Steering, frozen=True, kw_only=True, tag=True):
+    """A person agrees to what a decision `ApprovalWanted` asked for."""
+
+    decision: str
+
+
+class Pause(Steering, frozen=True, kw_only=True, tag=True):
+    """The kill switch of a model: nothing is trained, tried or promoted; only ways back stay open."""
+
+
+class Resume(Steering, frozen=True, kw_only=True, tag=True):
+    """The model steers itself again."""
+
+
+class Restored(Steering, frozen=True, kw_only=True, tag=True):
+    """`homeostat restore` brings a model back from the mirror into an empty log: the first record of its new life."""
+
+    incarnation: int
+    state: bytes
+    """MessagePack of the controller's state of the model, as the mirror kept it."""
 
 
 class RollBack(Steering, frozen=True, kw_only=True, tag=True):
@@ -329,6 +421,16 @@ Control = (
     | EvidenceGathered
     | TrainingFinished
     | TrainingFailed
+    | RecallFinished
+    | QualityIncident
+    | AcceptChange
+    | ReleaseQuarantine
+    | Promote
+    | Override
+    | Approve
+    | Pause
+    | Resume
+    | Restored
     | RollBack
     | Ticked
 )
@@ -337,7 +439,7 @@ Control = (
 
 
 class Route(Record, frozen=True, kw_only=True, tag=True):
-    """Who answers. Serving refuses a route whose (incarnation, generation) is not higher than the one it has."""
+    """Who answers. Serving refuses a route whose (incarnation, generation, revision) is not higher than the one it has."""
 
     incarnation: int = 1
     generation: int
@@ -349,6 +451,12 @@ class Route(Record, frozen=True, kw_only=True, tag=True):
     """Of requests that the candidate answers."""
     control: str = ""
     """The previous champion, in shadow through the bake."""
+    revision: int = 0
+    """Counts changes of what follows, which change no role: evidence of the generation goes on."""
+    quarantine: tuple[QuarantineRule, ...] = ()
+    """Rows that match any are answered with a flag, or the policy's fallback, and kept out of everything else."""
+    accepted: tuple[str, ...] = ()
+    """Features whose contract range is lifted."""
     decision: str
     """Id of the decision that made it."""
 
@@ -365,6 +473,14 @@ class TrainingOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     seed: int
     cause: str
     parent: str = ""
+    recall: tuple[str, ...] = ()
+    """Try these archived releases on the newest labelled rows, and train nothing; the answer is `RecallFinished`."""
+    quarantine: tuple[QuarantineRule, ...] = ()
+    """Rows left out of the dataset."""
+    released: tuple[QuarantineRule, ...] = ()
+    """Incidents that a person ended: what they say on a row counts no more."""
+    accepted: tuple[str, ...] = ()
+    """Features whose contract range is lifted."""
 
 
 class Decided(Record, frozen=True, kw_only=True, tag=True):
@@ -372,7 +488,8 @@ class Decided(Record, frozen=True, kw_only=True, tag=True):
 
     kinds: Registered PolicyChanged DriftNoted DetectorsReady PeriodSkipped StalenessMeasured TrainingBought TrainingRefused
     TrainingStarted TrainingRetried TrainingEnded CandidateRejected ShadowStarted StepTaken Promoted RolledBack BakeEnded
-    EvidenceNoted CandidateQueued Refused
+    EvidenceNoted CandidateQueued Refused RecallStarted Recalled IncidentOpened IncidentClosed ChangeAccepted CandidateOffered
+    GateOverridden ShadowOverridden ApprovalWanted Approved Paused Resumed PersonAsked Restored
     """
 
     kind: str
@@ -381,7 +498,11 @@ class Decided(Record, frozen=True, kw_only=True, tag=True):
     release: str = ""
     run: str = ""
     order: TrainingOrder | None = None
-    """With TrainingStarted and TrainingRetried."""
+    """With RecallStarted, TrainingStarted and TrainingRetried."""
+    champion: str = ""
+    """Who serves from here on, where the decision changed the route."""
+    incident: str = ""
+    """With IncidentOpened and IncidentClosed."""
     cause: str
     """Id of the control record."""
     partition: int

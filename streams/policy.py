@@ -77,6 +77,8 @@ class CanaryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Labelled rows for which the previous champion stays in shadow after the promotion."""
     deadline: timedelta = timedelta(days=7)
     """Controller time from shadow to promotion."""
+    newer: str = "waits"
+    """What a newer candidate does meanwhile: waits | replaces (the one in shadow, and never two in a row)."""
 
 
 class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +90,39 @@ class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True):
     burn_in_rows: int = 500
 
 
+class QuarantinePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done about data bugs."""
+
+    enabled: bool = True
+    """Off: spoilt rows are counted, judged and learnt from like any other."""
+    fallback: str = ""
+    """What a spoilt row is answered with: a class, or a number; empty: the model's answer, with a flag."""
+
+
+class RecallPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether releases that served before are tried again before a training is bought."""
+
+    enabled: bool = True
+    releases: int = 10
+    """So many of those that served last."""
+    rows: int = 100
+    """Newest labelled rows on which they are tried: few, because older ones are of the world before."""
+    alpha: float = 0.05
+    """Chance that any of them is taken for better than the champion when none is; the canary proves it again."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
+    autonomy: str = "auto"
+    """observe: measures and says | suggest: asks before a training and before live traffic | approve: trains, and asks before
+    live traffic | auto: acts."""
     staleness: StalenessPolicy = StalenessPolicy()
     admission: AdmissionPolicy = AdmissionPolicy()
     training: TrainingPolicy = TrainingPolicy()
     canary: CanaryPolicy = CanaryPolicy()
     drift: DriftPolicy = DriftPolicy()
+    quarantine: QuarantinePolicy = QuarantinePolicy()
+    recall: RecallPolicy = RecallPolicy()
     log: dict[str, str] = {}
     """Per feature: keep | hash | bin | drop; 'keep' where not named."""

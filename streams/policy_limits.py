@@ -47,6 +47,9 @@ _RANGES: Final[dict[str, Range]] = {
     "canary.latency_ratio": _at_least(1),
     "canary.bake_rows": _at_least(0),
     "canary.deadline": _above(0),
+    "recall.releases": _at_least(0),
+    "recall.rows": _at_least(1),
+    "recall.alpha": _FRACTION,
     "drift.false_alarm_every_rows": _at_least(1),
     "drift.tolerance_sd": _at_least(0),
     "drift.burn_in_rows": _at_least(1),
@@ -54,6 +57,8 @@ _RANGES: Final[dict[str, Range]] = {
 """What a number may be. Durations are compared in seconds."""
 
 LOGGING: Final = ("keep", "hash", "bin", "drop")
+AUTONOMY: Final = ("observe", "suggest", "approve", "auto")
+NEWER: Final = ("waits", "replaces")
 TASKS: Final = ("classification", "regression")
 
 
@@ -72,8 +77,13 @@ def fault(policy: Policy) -> str:
     steps = policy.canary.steps
     if not steps or list(steps) != sorted(set(steps)) or steps[0] <= 0.0 or steps[-1] != 1.0:
         return f"canary.steps must rise and end with 1.0, as in [0.1, 0.5, 1.0], got {list(steps)}."
-    if policy.training.task not in TASKS:
-        return f"training.task must be one of {', '.join(TASKS)}, got {policy.training.task!r}."
+    for name, value, allowed_words in (
+        ("training.task", policy.training.task, TASKS),
+        ("autonomy", policy.autonomy, AUTONOMY),
+        ("canary.newer", policy.canary.newer, NEWER),
+    ):
+        if value not in allowed_words:
+            return f"{name} must be one of {', '.join(allowed_words)}, got {value!r}."
     for name, (low, high) in policy.training.search.items():
         if not low < high:
             return f"training.search.{name} must be [low, high] with low < high, got [{low:g}, {high:g}]."

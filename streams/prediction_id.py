@@ -51,6 +51,8 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     champion: str
     outputs: tuple[tuple[str, str, float | None], ...]
     """Every arm scored: (arm, release, value); None: late or failed."""
+    quarantined: bool = False
+    """Its label is kept, and counts for nothing."""
 
 
 class _Payload(msgspec.Struct, frozen=True, array_like=True):
@@ -67,6 +69,7 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
     contract: int
     champion: int
     outputs: tuple[tuple[int, int, float | None], ...]
+    quarantined: bool = False
 
 
 class Forged(Exception):
@@ -136,6 +139,7 @@ def _pack(sealed: Sealed) -> _Payload:
         digests[sealed.champion],
         # A class index takes one byte as an integer and nine as a double.
         tuple((_arm_index(arm), digests[release], _short(value)) for arm, release, value in sealed.outputs),
+        sealed.quarantined,
     )
 
 
@@ -155,6 +159,7 @@ def _unpack(epoch: int, seq: int, payload: _Payload) -> Sealed:
         contract=digests[payload.contract],
         champion=digests[payload.champion],
         outputs=tuple((_ARMS[arm], digests[index], value) for arm, index, value in payload.outputs),
+        quarantined=payload.quarantined,
     )
 
 

@@ -81,6 +81,11 @@ def run_ended(state: Admission, *, failed: bool) -> Admission:
     return msgspec.structs.replace(state, failed_in_a_row=state.failed_in_a_row + 1 if failed else 0)
 
 
+def spared(state: Admission) -> Admission:
+    """The newest start needed no training: it does not count against the budget."""
+    return msgspec.structs.replace(state, started=state.started[:-1])
+
+
 def _automatic_limits(state: Admission, recent: tuple[datetime, ...], want: Wanted, policy: AdmissionPolicy) -> Refuse | None:
     if state.failed_in_a_row >= policy.failures_to_open:
         return Refuse(

@@ -1,4 +1,6 @@
-"""One training run from its order to its end: submitted -> finished | failed -> retried | failed for good, or deadline.
+"""One training run from its order to its end: submitted [-> recalled] -> finished | failed -> retried | failed for good, or deadline.
+
+A run may begin by trying archived releases (recall): one that is proved better ends it, otherwise the training starts.
 
 Every attempt has a deadline in controller time (the broker's timestamps). What ends a run is decided once: results of
 a run that is not in flight, or of an older attempt, are refused.
@@ -12,7 +14,7 @@ from typing import assert_never
 
 import msgspec
 
-from streams.events import TrainingFailed, TrainingFinished, TrainingOrder
+from streams.events import RecallFinished, TrainingFailed, TrainingFinished, TrainingOrder
 from streams.policy import AdmissionPolicy
 
 
@@ -28,7 +30,7 @@ class ClockRead:
     """Controller time, from a record in the log."""
 
 
-Event = Submitted | TrainingFinished | TrainingFailed | ClockRead
+Event = Submitted | RecallFinished | TrainingFinished | TrainingFailed | ClockRead
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,14 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The run is over. `candidate` is empty unless the gate let one through."""
+    """The run is over. `candidate`: what the gate let through, or what was recalled; `made`: what it trained, whatever the gate said."""
 
     run: str
     candidate: str
     why: str
     failed: bool
+    made: str = ""
+    recalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,15 @@ def advance(state: Job, event: Event, now: datetime, policy: AdmissionPolicy) ->
     match event:
         case Submitted():
             return Job(order=event.order, started=now), (Ordered(event.order),)
+        case RecallFinished():
+            return _recalled(state, event, now)
         case TrainingFinished():
-            if state.order is None or event.run != state.run:
-                return state, (Ignored(f"run {event.run} is not in flight"),)
+            if state.order is None or event.run != state.run or state.order.recall:
+                return state, (Ignored(f"run {event.run} is not in flight, or has not come to training"),)
             why = "the gate let the candidate through" if event.passed else "the gate refused the candidate"
             candidate = event.release if event.passed else ""
-            return Job(), (Ended(run=event.run, candidate=candidate, why=f"{why}: {event.reason}", failed=False),)
+            why = f"{why}: {event.reason}"
+            return Job(), (Ended(run=event.run, candidate=candidate, why=why, failed=False, made=event.release),)
         case TrainingFailed():
             return _failed(state, event, now, policy)
         case ClockRead():
@@ -94,6 +101,16 @@ def advance(state: Job, event: Event, now: datetime, policy: AdmissionPolicy) ->
             return _again(state, f"no result within {policy.deadline}", now, policy, retryable=True)
         case _:
             assert_never(event)
+
+
+def _recalled(state: Job, event: RecallFinished, now: datetime) -> tuple[Job, tuple[Command, ...]]:
+    order = state.order
+    if order is None or (event.run, event.attempt) != (order.run, order.attempt) or not order.recall:
+        return state, (Ignored(f"run {event.run}, attempt {event.attempt}, tries no archived releases now"),)
+    if event.release in order.recall:
+        return Job(), (Ended(run=order.run, candidate=event.release, why=event.reason, failed=False, recalled=True),)
+    training = msgspec.structs.replace(order, recall=())
+    return Job(order=training, started=now), (Ordered(training),)
 
 
 def _failed(state: Job, event: TrainingFailed, now: datetime, policy: AdmissionPolicy) -> tuple[Job, tuple[Command, ...]]:
@@ -109,6 +126,9 @@ def _failed(state: Job, event: TrainingFailed, now: datetime, policy: AdmissionP
 def _again(state: Job, why: str, now: datetime, policy: AdmissionPolicy, *, retryable: bool) -> tuple[Job, tuple[Command, ...]]:
     assert state.order is not None  # only called with a run in flight
     order = state.order
+    if order.recall:  # it is worth one try: what it could have spared is bought
+        training = msgspec.structs.replace(order, recall=(), attempt=order.attempt + 1)
+        return Job(order=training, started=now), (Ordered(training),)
     if retryable and order.attempt < policy.attempts:
         retry = msgspec.structs.replace(order, attempt=order.attempt + 1)
         return Job(order=retry, started=now), (Ordered(retry),)

@@ -127,8 +127,8 @@ def test_the_deadline_ends_a_rollout_that_gets_no_evidence() -> None:
     story.ready(at=T0)
     assert canary.next_deadline(story.state, POLICY) == T0 + POLICY.deadline
     assert story.tell(tick(T0 + POLICY.deadline - timedelta(seconds=1))) == ()
-    (shift,) = story.tell(tick(T0 + POLICY.deadline))
-    assert (shift.kind, story.state.phase) == ("CandidateRejected", "idle")
+    shift, asked = story.tell(tick(T0 + POLICY.deadline))
+    assert (shift.kind, asked.kind, story.state.phase) == ("CandidateRejected", "PersonAsked", "idle")
     assert "deadline" in shift.why
 
 

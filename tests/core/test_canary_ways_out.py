@@ -15,8 +15,8 @@ def test_the_deadline_rolls_back_a_step_and_ends_a_bake() -> None:
     story = Story()
     story.ready()
     story.until("StepTaken", worse=0.0, better=0.1)
-    (shift,) = story.tell(tick(T0 + POLICY.deadline))
-    assert shift.kind == "RolledBack"
+    shift, asked = story.tell(tick(T0 + POLICY.deadline))
+    assert (shift.kind, asked.kind) == ("RolledBack", "PersonAsked")
     story = Story()
     promoted_at = T0 + POLICY.deadline / 2
     story.tell(tick(promoted_at))

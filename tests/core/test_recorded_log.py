@@ -26,7 +26,7 @@ Entry = tuple[int, int, str, bytes, bytes]
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[list[Message], list[Decided]]:
-    """`control` and `decisions` of one whole demo: both models, 14 promotions and a rollback."""
+    """`control` and `decisions` of one whole `demo --all`."""
     control, decisions = msgspec.msgpack.decode(gzip.decompress(RECORDED.read_bytes()), type=tuple[list[Entry], list[Entry]])
     messages = [
         Message(
@@ -51,10 +51,20 @@ def test_the_recorded_demo_folds_to_the_decisions_made_then(recorded: tuple[list
 
 
 def test_the_recorded_demo_healed_one_model_and_left_the_other_alone(recorded: tuple[list[Message], list[Decided]]) -> None:
-    """What the log says happened; a candidate is promoted at most once."""
+    """What the log says happened; a run promotes at most once (a recalled release may serve again)."""
     kinds = Counter((decision.model, decision.kind) for decision in recorded[1])
-    assert kinds[("electricity", "Promoted")] == 14
-    assert kinds[("electricity", "RolledBack")] == 1
+    assert kinds[("electricity", "Promoted")] == 10
+    assert kinds[("electricity", "Recalled")] == 3
     assert kinds[("electricity-shuffled", "TrainingStarted")] == 0
-    promoted = Counter(decision.release for decision in recorded[1] if decision.kind == "Promoted")
+    promoted = Counter(decision.run for decision in recorded[1] if decision.kind == "Promoted")
     assert max(promoted.values()) == 1
+
+
+def test_the_recorded_demo_refused_what_it_had_to(recorded: tuple[list[Message], list[Decided]]) -> None:
+    """An override that the losses took out, a data bug on which nothing was trained, a world that came back."""
+    kinds = Counter((decision.model, decision.kind) for decision in recorded[1])
+    assert kinds[("electricity-override", "GateOverridden")] == kinds[("electricity-override", "RolledBack")] == 1
+    assert kinds[("electricity-bug", "IncidentOpened")] == kinds[("electricity-bug", "IncidentClosed")] == 3
+    assert kinds[("electricity-bug", "TrainingStarted")] == 0
+    assert kinds[("electricity-bug-untriaged", "TrainingStarted")] >= 1
+    assert kinds[("electricity-recurring", "Recalled")] == 1

@@ -1,0 +1,114 @@
+"""Data bugs called by the triage, and what people say of them: rules of quarantine in, rows left out, candidates re-checked.
+
+A rule travels in the route (rows are flagged as they come) and in every training order (rows are left out of datasets, also
+those that came before the bug was recognised). It changes no role: the route's revision rises, its generation does not.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from homeostat.model_state import ACCEPTED_LIMIT, INCIDENTS_LIMIT, Arrival, Draft, ModelState, Step
+from homeostat.rollout_flow import rollout_event
+from homeostat.training_flow import spoilt_by
+from serving.canary import Spoilt
+from streams.events import AcceptChange, QualityIncident, QuarantineRule, ReleaseQuarantine
+
+
+def incident_called(state: ModelState, record: QualityIncident, arrival: Arrival) -> Step:
+    """The agents open or close an incident."""
+    rule = record.rule
+    known = next((one for one in state.incidents if one.incident == rule.incident), None)
+    if record.closed:
+        if known is None or known.until is not None:
+            return state, (Draft(kind="Refused", why=f"incident {rule.incident} is not open"),)
+        ended = msgspec.structs.replace(known, until=rule.until or record.at)
+        return _with(state, _replaced(state, ended)), (_closed(ended, record.reason, record.numbers),)
+    if refusal := _unusable(state, record, known):
+        return state, (Draft(kind="Refused", why=refusal),)
+    state = _with(state, _bounded((*state.incidents, rule)))
+    opened = Draft(
+        kind="IncidentOpened",
+        why=record.reason,
+        numbers=dict(record.numbers),
+        release=record.release,
+        incident=rule.incident,
+    )
+    state, more = _candidate_checked(state, arrival)
+    return state, (opened, *more)
+
+
+def change_accepted(state: ModelState, record: AcceptChange) -> Step:
+    """A person says that a feature really changed: its rows are rows like any other."""
+    ended = tuple(one for one in state.incidents if one.feature == record.feature)
+    if record.feature in state.accepted and not ended:
+        return state, (Draft(kind="Refused", why=f"the change of {record.feature} is accepted already"),)
+    rest = tuple(one for one in state.incidents if one.feature != record.feature)
+    state = msgspec.structs.replace(state, accepted=_accepted(state, record.feature))
+    said = Draft(kind="ChangeAccepted", why=f"{record.feature}: {record.actor}: {record.reason}")
+    why = f"{record.actor} accepts the change"
+    return _with(state, rest), (said, *(_closed(rule, why, {}) for rule in ended if rule.until is None))
+
+
+def quarantine_released(state: ModelState, record: ReleaseQuarantine, arrival: Arrival) -> Step:
+    """A person ends one incident: its rows are learnt from again."""
+    rule = next((one for one in state.incidents if one.incident == record.incident), None)
+    if rule is None:
+        have = ", ".join(one.incident for one in state.incidents) or "none"
+        return state, (Draft(kind="Refused", why=f"no incident {record.incident}; known are: {have}"),)
+    rest = tuple(one for one in state.incidents if one.incident != record.incident)
+    ended = rule if rule.until is not None else msgspec.structs.replace(rule, until=max(arrival.record.at, rule.since))
+    state = msgspec.structs.replace(state, released=(*state.released, ended)[-INCIDENTS_LIMIT:])
+    return _with(state, rest), (_closed(rule, f"released by {record.actor}: {record.reason}", {}),)
+
+
+def _unusable(state: ModelState, record: QualityIncident, known: QuarantineRule | None) -> str:
+    rule = record.rule
+    if known is not None:
+        return f"incident {rule.incident} is known already"
+    if record.release not in state.rollout.known_releases():
+        return f"it speaks of release {record.release[:12]}, which this model does not know"
+    if rule.until is not None or rule.since > record.at:
+        return "an incident is opened with a beginning that lies in the past, and no end"
+    if not state.policy.quarantine.enabled:
+        return "the policy wants no quarantine"
+    if len(state.quarantine) >= INCIDENTS_LIMIT:
+        return f"{INCIDENTS_LIMIT} incidents are open: a person has to look"
+    return ""
+
+
+def _candidate_checked(state: ModelState, arrival: Arrival) -> Step:
+    """Whoever is tried, or waits, was perhaps trained on what turns out to be spoilt."""
+    rollout = state.rollout
+    drafts: tuple[Draft, ...] = ()
+    for release in (rollout.candidate, rollout.queued.release if rollout.queued else ""):
+        made = state.made_by(release) if release else None
+        why = spoilt_by(state, made) if made is not None else ""
+        if why:
+            state, more = rollout_event(state, Spoilt(release=release, why=why, at=arrival.at), arrival)
+            drafts = (*drafts, *more)
+    return state, drafts
+
+
+def _accepted(state: ModelState, feature: str) -> tuple[str, ...]:
+    return (*(name for name in state.accepted if name != feature), feature)[-ACCEPTED_LIMIT:]
+
+
+def _closed(rule: QuarantineRule, why: str, numbers: dict[str, float]) -> Draft:
+    why = f"{rule.feature} ({rule.kind}): {why}"
+    return Draft(kind="IncidentClosed", why=why, numbers=dict(numbers), incident=rule.incident)
+
+
+def _replaced(state: ModelState, rule: QuarantineRule) -> tuple[QuarantineRule, ...]:
+    return tuple(rule if one.incident == rule.incident else one for one in state.incidents)
+
+
+def _bounded(incidents: tuple[QuarantineRule, ...]) -> tuple[QuarantineRule, ...]:
+    """The oldest closed ones are forgotten first: their rows carry the mark themselves by then."""
+    excess = len(incidents) - INCIDENTS_LIMIT
+    closed = [one.incident for one in incidents if one.until is not None][: max(excess, 0)]
+    return tuple(one for one in incidents if one.incident not in closed)
+
+
+def _with(state: ModelState, incidents: tuple[QuarantineRule, ...]) -> ModelState:
+    return msgspec.structs.replace(state, incidents=incidents, revision=state.revision + 1)
