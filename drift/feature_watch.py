@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -10,7 +12,7 @@ import msgspec
 from drift.detectors.cusum_bank import Alarm, Off, State, Table, advance, fit, ratio, start
 from drift.evidence import CHAMPION
 from streams.contract import NUMBER, Contract
-from streams.events import WindowCounted
+from streams.events import QuarantineRule, WindowCounted
 from streams.policy import DriftPolicy
 from streams.profile import FeatureProfile, Profile
 
@@ -33,6 +35,10 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     states: dict[str, State] = {}
     """By stream, once armed; a stream that has alarmed is gone from here."""
     armed: bool = False
+    alarmed: dict[str, datetime] = {}
+    """By stream, when it did."""
+    rearmed: dict[str, str] = {}
+    """By stream, the incident of which its last alarm turned out to be a part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +72,35 @@ def fitted(*, release: str, cause: str, profile: Profile, contract: Contract, po
     )
 
 
-def look(watch: Watch, window: WindowCounted) -> tuple[Watch, Signals]:
-    """Fold the features and predictions of one window; counts under another contract say nothing about this release."""
+def rested(watch: Watch, rule: QuarantineRule, at: datetime) -> Watch:
+    """An incident of a feature opens or closes: its stream, and that of the predictions, begin again from nothing.
+
+    A stream that alarmed after the first spoilt row saw the bug and no drift: it is watched again.
+    """
+    if not watch.armed:
+        return watch
+    states, alarmed, rearmed = dict(watch.states), dict(watch.alarmed), dict(watch.rearmed)
+    for table in watch.tables:
+        if table.name not in (rule.feature, PREDICTION):
+            continue
+        if table.name not in states and table.name in alarmed and alarmed[table.name] > rule.since:
+            del alarmed[table.name]
+            rearmed[table.name] = rule.incident
+        elif table.name not in states:
+            continue
+        states[table.name] = start(table, at)
+    return msgspec.structs.replace(watch, states=states, alarmed=alarmed, rearmed=rearmed)
+
+
+def look(watch: Watch, window: WindowCounted, *, resting: Collection[str] = ()) -> tuple[Watch, Signals]:
+    """Fold the features and predictions of one window; counts under another contract say nothing about this release.
+
+    Features with an open incident rest, and with them the predictions: which rows are left depends on the bug.
+    """
     counted = {one.feature: one for one in window.features if one.contract == watch.contract}
     if not counted:
         return watch, Signals()
-    rows = watch.rows + window.rows
+    rows = watch.rows + window.rows - window.quarantined_rows
     if not watch.armed:
         if rows < watch.burn_in_rows:
             return msgspec.structs.replace(watch, rows=rows), Signals()
@@ -79,7 +108,7 @@ def look(watch: Watch, window: WindowCounted) -> tuple[Watch, Signals]:
         return msgspec.structs.replace(watch, rows=rows, armed=True, states=states), Signals(armed=True)
     states, alarms = dict(watch.states), []
     for table in watch.tables:
-        if table.name not in states:
+        if table.name not in states or table.name in resting or (table.name == PREDICTION and resting):
             continue
         if table.name == PREDICTION:
             bins, missing = _outputs(window, watch.release), 0
@@ -91,7 +120,8 @@ def look(watch: Watch, window: WindowCounted) -> tuple[Watch, Signals]:
         if alarm is not None:
             alarms.append((table.name, alarm))
             del states[table.name]
-    return msgspec.structs.replace(watch, rows=rows, states=states), Signals(alarms=tuple(alarms))
+    alarmed = {**watch.alarmed, **{name: window.at for name, _ in alarms}}
+    return msgspec.structs.replace(watch, rows=rows, states=states, alarmed=alarmed), Signals(alarms=tuple(alarms))
 
 
 def ratios(watch: Watch) -> dict[str, float]:

@@ -7,37 +7,28 @@ order of a `windows` partition, and returns the records it made for `control`. R
   taken those before it. A later one is accepted when it names the last accepted one as its predecessor; a repeat is
   dropped; anything else is a `Hole`: counts would be wrong, so the model stops there.
 - Ids derive from causes, `at` from the window: the same windows give the same records, wherever a restart cut them.
+- The triage comes first: what it calls a data bug is no drift, and what was predicted while nobody knew of it no loss.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 import msgspec
 
 from drift import evidence as canary
-from drift import feature_watch, periods
-from drift.detectors.cusum_bank import Alarm
-from drift.evidence import Evidence, Grown
+from drift import feature_watch, periods, signals, triage
+from drift.evidence import Evidence
 from drift.feature_watch import Watch
-from drift.periods import ClosedPeriod, Periods
+from drift.periods import Periods
+from drift.signals import ACTOR, Signal
+from drift.triage import Triage
 from streams.contract import Contract
-from streams.events import (
-    DetectorsArmed,
-    DriftDetected,
-    EvidenceGathered,
-    LossesGathered,
-    WindowCounted,
-    derived_id,
-)
+from streams.events import WindowCounted, derived_id
 from streams.policy import Policy
 from streams.profile import Profile
 
-ACTOR: Final = "agents"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-Signal = LossesGathered | EvidenceGathered | DriftDetected | DetectorsArmed
+__all__ = ["ACTOR", "Hole", "Link", "ModelKnown", "ModelState", "ModelUnknown", "Signal", "State", "advance", "names_newer"]
 
 
 class ModelKnown(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +40,12 @@ class ModelKnown(msgspec.Struct, frozen=True, kw_only=True):
     champion: str = ""
     profile: Profile | None = None
     contract: Contract | None = None
+    accepted: tuple[str, ...] = ()
+    """Features of which a person said, since the last of these, that they really changed."""
+    released: tuple[str, ...] = ()
+    """Incidents that a person ended since."""
+    heard_until: datetime | None = None
+    """Broker time of the newest such word."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -71,6 +68,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     periods: Periods
     evidence: Evidence = Evidence()
     watch: Watch | None = None
+    triage: Triage = Triage()
+    heard_until: datetime | None = None
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,109 +139,54 @@ def _learned(before: ModelState | None, known: ModelKnown) -> ModelState:
         before = ModelState(policy=known.policy, generation=-1, champion="", periods=fresh)
     generation = max(known.generation, before.generation)
     champion = known.champion if known.generation >= before.generation else before.champion
-    watch = before.watch
-    refit = champion != before.champion or known.policy.drift != before.policy.drift or watch is None
-    if refit and known.profile is not None and known.contract is not None:
-        drift = msgspec.json.encode(known.policy.drift).decode()
+    learnt = msgspec.structs.replace(
+        before,
+        policy=known.policy,
+        generation=generation,
+        champion=champion,
+        heard_until=known.heard_until or before.heard_until,
+    )
+    if known.profile is not None and known.contract is not None:
+        learnt = _looking_by(learnt, before, known, known.profile, known.contract)
+    heard = triage.told(learnt.triage, accepted=known.accepted, released=known.released)
+    return msgspec.structs.replace(learnt, triage=heard)
+
+
+def _looking_by(model: ModelState, before: ModelState, known: ModelKnown, profile: Profile, contract: Contract) -> ModelState:
+    """Fit detectors and triage to the champion's reference, where it or what is asked of them is new."""
+    watch, triaged, policy = model.watch, model.triage, model.policy
+    if model.champion != before.champion or policy.drift != before.policy.drift or watch is None:
+        drift = msgspec.json.encode(policy.drift).decode()
         watch = feature_watch.fitted(
-            release=champion,
-            cause=derived_id(known.model, champion, generation, "detectors", drift),
-            profile=known.profile,
-            contract=known.contract,
-            policy=known.policy.drift,
+            release=model.champion,
+            cause=derived_id(known.model, model.champion, model.generation, "detectors", drift),
+            profile=profile,
+            contract=contract,
+            policy=policy.drift,
         )
-    return msgspec.structs.replace(before, policy=known.policy, generation=generation, champion=champion, watch=watch)
+    if model.champion != triaged.release or policy.log != before.policy.log:
+        triaged = triage.fitted(triaged, release=model.champion, profile=profile, contract=contract, policy=policy)
+    return msgspec.structs.replace(model, watch=watch, triage=triaged)
 
 
 def _folded(model: ModelState, window: WindowCounted) -> tuple[ModelState, tuple[Signal, ...]]:
-    signals: list[Signal] = []
-    counted, closed = periods.count(model.periods, window, model.policy.staleness)
+    triaged, called = triage.fold(model.triage, window, enabled=model.policy.quarantine.enabled)
+    told: list[Signal] = [signals.quality_incident(window, model.champion, call) for call in called.calls]
+    counted = model.periods
+    for since, until in called.left_out:
+        counted = periods.leave_out(counted, since, until)
+    counted, closed = periods.count(counted, window, model.policy.staleness)
     for period in closed:
-        signals += _losses_gathered(window, period, model.policy.staleness.maturity)
+        told += signals.losses_gathered(window, period, model.policy.staleness.maturity)
     gathered, grown = canary.count(model.evidence, window, model.generation)
     covers = {place: link.end_offset for place, link in sorted(model.chain.items())}
-    signals += [_evidence_gathered(window, one, covers) for one in grown]
+    told += [signals.evidence_gathered(window, one, covers) for one in grown]
     watch = model.watch
     if watch is not None:
-        watch, seen = feature_watch.look(watch, window)
+        for call in called.calls:
+            watch = feature_watch.rested(watch, call.rule, window.at)
+        watch, seen = feature_watch.look(watch, window, resting=triaged.incidents)
         if seen.armed:
-            signals.append(_detectors_armed(window, watch))
-        signals += [_drift_detected(window, watch, stream, alarm) for stream, alarm in seen.alarms]
-    return msgspec.structs.replace(model, periods=counted, evidence=gathered, watch=watch), tuple(signals)
-
-
-def _losses_gathered(window: WindowCounted, closed: ClosedPeriod, maturity: timedelta) -> list[LossesGathered]:
-    # Dated by the period and not by the window that happened to close it: a training bought now takes the rows up to here.
-    known_at = _EPOCH + timedelta(seconds=(closed.period + 1) * closed.seconds) + maturity
-    return [
-        LossesGathered(
-            id=derived_id(window.model, release, "losses", closed.period, closed.seconds),
-            at=known_at,
-            model=window.model,
-            actor=ACTOR,
-            reason=f"period closed: {closed.why}",
-            release=release,
-            period=closed.period,
-            n=tally.n,
-            made=tally.made,
-            loss=tally.loss,
-            loss_squared=tally.loss_squared,
-        )
-        for release, tally in closed.releases
-    ]
-
-
-def _evidence_gathered(window: WindowCounted, grown: Grown, covers: dict[str, int]) -> EvidenceGathered:
-    step, paired = grown.step, grown.paired
-    told = [f"{place}:{offset}" for place, offset in sorted(covers.items())]
-    return EvidenceGathered(
-        id=derived_id(window.model, step.generation, step.step, grown.arm, "evidence", *told),
-        at=window.at,
-        model=window.model,
-        actor=ACTOR,
-        reason=grown.why,
-        generation=step.generation,
-        step=step.step,
-        release=grown.release,
-        arm=grown.arm,
-        champion=step.champion,
-        covers=covers,
-        n=paired.n,
-        worse=paired.worse,
-        better=paired.better,
-        difference=paired.difference,
-        difference_squared=paired.difference_squared,
-        arms=grown.arms,
-    )
-
-
-def _detectors_armed(window: WindowCounted, watch: Watch) -> DetectorsArmed:
-    return DetectorsArmed(
-        id=derived_id(watch.cause, "armed"),
-        at=window.at,
-        model=window.model,
-        actor=ACTOR,
-        reason=f"{len(watch.tables)} streams watched after {watch.rows} live rows, {len(watch.off)} off",
-        release=watch.release,
-        rows=watch.rows,
-        off=watch.off,
-    )
-
-
-def _drift_detected(window: WindowCounted, watch: Watch, stream: str, alarm: Alarm) -> DriftDetected:
-    return DriftDetected(
-        id=derived_id(watch.cause, "drift", stream),
-        at=window.at,
-        model=window.model,
-        actor=ACTOR,
-        reason=(
-            f"{stream}: {alarm.alternative}, statistic {alarm.statistic:.1f} over {alarm.threshold:.1f} "
-            f"since {alarm.since.isoformat()}, moved by {alarm.size:+.2f}"
-        ),
-        release=watch.release,
-        feature=stream,
-        statistic=alarm.statistic,
-        threshold=alarm.threshold,
-        since=alarm.since,
-        size=alarm.size,
-    )
+            told.append(signals.detectors_armed(window, watch))
+        told += [signals.drift_detected(window, watch, stream, alarm) for stream, alarm in seen.alarms]
+    return msgspec.structs.replace(model, periods=counted, evidence=gathered, watch=watch, triage=triaged), tuple(told)

@@ -16,9 +16,11 @@ from homeostat.patience import Patience
 from homeostat.policy_book import PolicyBook
 from homeostat.window_folder import WindowFolder
 from streams.adapters.confluent import ConfluentReader, ConfluentWriter
+from streams.adapters.crash_points import CrashOnce
 from streams.adapters.prometheus import Meters
 from streams.adapters.status_server import StatusServer
 from streams.adapters.store import DirectoryStore
+from streams.crash_points import NOWHERE, CrashPoints
 from streams.ports import LogReader, LogWriter
 from streams.release import BlobStore
 
@@ -26,13 +28,20 @@ CLOSE_S: Final = 2.0
 
 
 def folder(
-    *, windows: LogReader, control: LogReader, writer: LogWriter, store: BlobStore, meters: Meters, stop: threading.Event
+    *,
+    windows: LogReader,
+    control: LogReader,
+    writer: LogWriter,
+    store: BlobStore,
+    meters: Meters,
+    stop: threading.Event,
+    crash: CrashPoints = NOWHERE,
 ) -> WindowFolder:
     """The desk, on any log: Faust brings it the windows of a broker, a loop those of an in-memory log."""
     told = AgentsMeters(meters)
     patience = Patience(stop, told.blocked)
     knowledge = ModelKnowledge(PolicyBook(control), store, patience)
-    return WindowFolder(reader=windows, writer=writer, knowledge=knowledge, patience=patience, meters=told)
+    return WindowFolder(reader=windows, writer=writer, knowledge=knowledge, patience=patience, meters=told, crash=crash)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -41,7 +50,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     windows, control = ConfluentReader(settings.bootstrap_servers), ConfluentReader(settings.bootstrap_servers)
     writer = ConfluentWriter(settings.bootstrap_servers, linger_ms=0.0)
     store = DirectoryStore(settings.store)
-    desk = folder(windows=windows, control=control, writer=writer, store=store, meters=Meters(registry), stop=stop)
+    crash = CrashOnce(settings.crash_at, settings.crashed)
+    desk = folder(windows=windows, control=control, writer=writer, store=store, meters=Meters(registry), stop=stop, crash=crash)
     server = StatusServer(settings.agents_port, registry, desk.position)
     server.start()
     try:

@@ -9,7 +9,7 @@ from drift.monitoring import Signal, State
 from streams import metric_names as metrics
 from streams import topics
 from streams.adapters.prometheus import Meters
-from streams.events import UNIT, DriftDetected, LossesGathered, WindowCounted
+from streams.events import UNIT, DriftDetected, LossesGathered, QualityIncident, WindowCounted
 
 ROLE: Final = "agents"
 
@@ -29,12 +29,16 @@ class AgentsMeters:
         for signal in signals:
             if isinstance(signal, DriftDetected):
                 self._meters.counter(metrics.DRIFT_ALARMS, model=signal.model, feature=signal.feature).inc()
+            elif isinstance(signal, QualityIncident) and not signal.closed:
+                rule = signal.rule
+                self._meters.counter(metrics.INCIDENTS_CALLED, model=signal.model, feature=rule.feature, kind=rule.kind).inc()
             elif isinstance(signal, LossesGathered) and signal.release == champion and signal.n:
                 self._meters.gauge(metrics.ACCURACY, model=signal.model).set(signal.loss / UNIT / signal.n)
 
     def standing(self, state: State) -> None:
         """Where the detectors of every model stand."""
         for name, model in state.models.items():
+            self._meters.gauge(metrics.INCIDENTS_LASTING, model=name).set(len(model.triage.incidents))
             if model.watch is not None:
                 self._meters.gauge(metrics.DETECTORS_ARMED, model=name).set(int(model.watch.armed))
                 for feature, ratio in ratios(model.watch).items():

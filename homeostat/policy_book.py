@@ -1,4 +1,5 @@
-"""Which policy a window is folded under: decided by the log's own clock, so that reading again decides alike."""
+"""Under which policy, and knowing what people said of incidents, a window is folded: decided by the log's own clock, so that reading
+again decides alike."""
 
 from __future__ import annotations
 
@@ -11,21 +12,38 @@ from typing import Final
 
 from streams import topics
 from streams.codec import Undecodable, decode_control
-from streams.events import ModelRegistered, PolicySet
+from streams.events import AcceptChange, ModelRegistered, PolicySet, ReleaseQuarantine
 from streams.policy import Policy
 from streams.policy_limits import fault
 from streams.ports import LogReader, LogUnavailable
 
 PLACES: Final = tuple((topics.CONTROL, partition) for partition in range(topics.named(topics.CONTROL).partitions))
 SETTLED: Final = timedelta(seconds=2)
-"""A policy holds for windows that the broker took so long after it. By then it is certain to have been read."""
+"""A record holds for windows that the broker took so long after it. By then it is certain to have been read."""
 FRESH_S: Final = 1.0
 """How old the last look at `control` may be; less than SETTLED."""
 KEPT: Final = 64
 """Policies of a model that are remembered."""
+WORDS_KEPT: Final = 256
+"""Changes accepted and incidents released that are remembered of a model."""
+MARKS: Final = (b"PolicySet", b"ModelRegistered", b"AcceptChange", b"ReleaseQuarantine")
 BATCH: Final = 1_000
 
 log = logging.getLogger("homeostat.agents")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What holds for a window. `accepted`, `released`: what is new since the word that was heard last."""
+
+    policy: Policy | None = None
+    """None: the model has none yet."""
+    accepted: tuple[str, ...] = ()
+    """Features of which a person said that they really changed."""
+    released: tuple[str, ...] = ()
+    """Incidents that a person ended."""
+    heard_until: datetime | None = None
+    """Broker time of the newest of those words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +52,38 @@ class _Entry:
     policy: Policy
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    broker_time: datetime
+    said: AcceptChange | ReleaseQuarantine
+
+
 class PolicyBook:
-    """The policies in `control`, read as far as its end was a moment ago."""
+    """What `control` says of policies and incidents, read as far as its end was a moment ago."""
 
     def __init__(self, reader: LogReader, *, timeout_s: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._reader = reader
         self._timeout_s = timeout_s
         self._clock = clock
         self._entries: dict[str, list[_Entry]] = {}
+        self._words: dict[str, list[_Word]] = {}
         self._looked_at: float | None = None
 
-    def at(self, model: str, broker_time: datetime) -> Policy | None:
-        """The newest policy settled at that time, else the model's first; None: the model has none yet. Raises LogUnavailable."""
+    def at(self, model: str, broker_time: datetime, heard_until: datetime | None = None) -> Settled:
+        """The newest policy settled at that time, else the model's first, and what people said since. Raises LogUnavailable."""
         if self._looked_at is None or self._clock() - self._looked_at > FRESH_S or model not in self._entries:
             self._look()
-        entries = self._entries.get(model)
-        if not entries:
-            return None
-        settled = [entry for entry in entries if entry.broker_time <= broker_time - SETTLED]
-        return (settled[-1] if settled else entries[0]).policy
+        latest = broker_time - SETTLED
+        entries = self._entries.get(model, [])
+        settled = [entry for entry in entries if entry.broker_time <= latest] or entries[:1]
+        words = [word for word in self._words.get(model, []) if word.broker_time <= latest]
+        new = [word for word in words if heard_until is None or word.broker_time > heard_until]
+        return Settled(
+            policy=settled[-1].policy if settled else None,
+            accepted=tuple(word.said.feature for word in new if isinstance(word.said, AcceptChange)),
+            released=tuple(word.said.incident for word in new if isinstance(word.said, ReleaseQuarantine)),
+            heard_until=new[-1].broker_time if new else heard_until,
+        )
 
     def _look(self) -> None:
         """Read up to the present end. After a failure all is read again: the reader may have dropped what it had in hand."""
@@ -61,6 +92,7 @@ class PolicyBook:
         except Exception:
             self._looked_at = None
             self._entries.clear()
+            self._words.clear()
             raise
 
     def _read_on(self) -> None:
@@ -72,7 +104,7 @@ class PolicyBook:
         while any(self._reader.position(place) < end for place, end in ends.items()):
             messages = self._reader.poll(0.1, BATCH)
             for message in messages:
-                if b"PolicySet" in message.value or b"ModelRegistered" in message.value:
+                if any(mark in message.value for mark in MARKS):
                     self._note(message.key, message.value, message.broker_time)
             if messages:
                 deadline = self._clock() + self._timeout_s
@@ -85,9 +117,15 @@ class PolicyBook:
             record = decode_control(value)
         except Undecodable:
             return  # the controller refuses it, with its reason
-        if isinstance(record, (ModelRegistered, PolicySet)) and key == record.model.encode() and not fault(record.policy):
+        if key != record.model.encode():
+            return
+        if isinstance(record, (AcceptChange, ReleaseQuarantine)):
+            words = self._words.setdefault(record.model, [])
+            words.append(_Word(broker_time, record))
+            del words[: max(len(words) - WORDS_KEPT, 0)]
+        elif isinstance(record, (ModelRegistered, PolicySet)) and not fault(record.policy):
             entries = self._entries.setdefault(record.model, [])
             if entries and isinstance(record, ModelRegistered):
                 return  # registered before: the controller refuses it, as it does a policy with a fault
             entries.append(_Entry(broker_time, record.policy))
-            del entries[1 : len(entries) - KEPT]  # the first stays: it holds for windows before any settled
+            del entries[1 : max(len(entries) - KEPT, 1)]  # the first stays: it holds for windows before any settled

@@ -20,6 +20,7 @@ from homeostat.model_knowledge import ModelKnowledge
 from homeostat.patience import PATIENCE_S, Patience
 from streams import topics
 from streams.codec import Undecodable, decode_msgpack, encode_json
+from streams.crash_points import NOWHERE, CrashPoints
 from streams.dead_letter import dead_letter, model_named
 from streams.events import WindowCounted
 from streams.ports import LogReader, LogUnavailable, LogWriter, Message, Outgoing, PositionLost, RecordTooLarge
@@ -58,6 +59,7 @@ class WindowFolder:
         patience: Patience,
         meters: AgentsMeters,
         clock: Callable[[], float] = time.monotonic,
+        crash: CrashPoints = NOWHERE,
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -65,6 +67,7 @@ class WindowFolder:
         self._patience = patience
         self._meters = meters
         self._clock = clock
+        self._crash = crash
         self._folded: dict[int, Folded] = {}
         self._holed: set[tuple[str, str, int]] = set()
 
@@ -126,6 +129,7 @@ class WindowFolder:
             },
             "windows": {str(partition): one.offset for partition, one in sorted(folded.items())},
             "late": {name: model.periods.late for name, model in sorted(models.items())},
+            "incidents": {name: sorted(model.triage.incidents) for name, model in sorted(models.items())},
             "stopped": sorted({model for model, _, _ in self._holed}),
         }
 
@@ -177,6 +181,7 @@ class WindowFolder:
             return
         if signals:
             self._writer.write([_outgoing(signal) for signal in signals], WRITE_S)
+            self._crash.reached("agents:signal_written")
         self._stand(message, now)
         self._meters.folded(window, before=state, now=now, signals=signals)
 
@@ -214,6 +219,7 @@ class WindowFolder:
             log.warning("no snapshot of windows-%d now: %s", partition, error)
             self._folded[partition] = replace(one, saved_s=self._clock())
             return
+        self._crash.reached("agents:snapshot_written")
         self._folded[partition] = replace(one, saved_offset=one.offset, saved_s=self._clock())
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from serving.answer import Outcome, answering, arm_output
 from serving.privacy import logged
+from serving.quarantine import Quarantine
 from serving.request import RowsAsked
 from streams.contract import Contract
 from streams.events import ArmOutput, Predicted, Route
@@ -32,6 +33,7 @@ class Answering:
     contract: Contract
     contract_digest: str
     privacy: Mapping[str, str] | None
+    quarantine: Quarantine
     epoch: int
     first: int
     issued: datetime
@@ -59,7 +61,7 @@ def rows_answered(wanted: Sequence[str], arms: Sequence[ArmOutcomes]) -> list[Ro
     return answered
 
 
-def sealed(common: Answering, index: int, at: datetime, row: RowAnswered) -> Sealed:
+def sealed(common: Answering, index: int, asked: RowsAsked, row: RowAnswered) -> Sealed:
     """What the prediction id of a row holds."""
     route = common.route
     return Sealed(
@@ -70,11 +72,12 @@ def sealed(common: Answering, index: int, at: datetime, row: RowAnswered) -> Sea
         generation=route.generation,
         step=route.step,
         arm=row.chosen.arm,
-        at=at,
+        at=asked.at[index],
         issued=common.issued,
         contract=common.contract_digest,
         champion=route.champion,
         outputs=tuple((output.arm, output.release, output.value) for output in row.outputs),
+        quarantined=common.quarantine.holds(asked.flags[index]),
     )
 
 
@@ -100,6 +103,7 @@ def predicted(
         outputs=row.outputs,
         latency_us=row.latency_us,
         flags=asked.flags[index],
+        quarantined=common.quarantine.holds(asked.flags[index]),
         entity=entity,
         contract=common.contract_digest,
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from serving.body import BadRequest, Limits, decode_object, event_time, kind_of, listed, refuse_unknown_keys, shortened
+from serving.quarantine import RowRules
 from streams.contract import BOOLEAN, CATEGORY, NUMBER, Contract, FeatureContract, violation
-from streams.events import Scalar
+from streams.events import QuarantineRule, Scalar
 
 LARGEST: Final = 3.4028234663852886e38
 """Largest number that a model (float32) sees; beyond it the value counts as missing, and is flagged."""
@@ -20,10 +24,10 @@ _KINDS: Final = {NUMBER: "a number", CATEGORY: "a text", BOOLEAN: "true or false
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsAsked:
-    """A valid predict request: per row its features, contract flags ('feature:kind'), event time and entity key ('': none)."""
+    """A valid predict request: per row its features, flags ('feature:kind'), event time and entity key ('': none)."""
 
     rows: tuple[dict[str, Scalar], ...]
-    flags: tuple[tuple[str, ...], ...]
+    flags: Sequence[tuple[str, ...]]
     at: tuple[datetime, ...]
     entities: tuple[str, ...]
 
@@ -38,12 +42,20 @@ class _Feature:
 
 
 class RowSchema:
-    """What one contract takes; made once per release."""
+    """What one contract takes, and what of it is flagged; made once per release, and anew for a route with rules of its own.
 
-    def __init__(self, contract: Contract) -> None:
+    `accepted`: features whose range is lifted; beyond what a model sees at all (LARGEST) a number stays flagged.
+    """
+
+    def __init__(self, contract: Contract, rules: Sequence[QuarantineRule] = (), accepted: Collection[str] = ()) -> None:
         self.contract = contract
-        self._features = {feature.name: _with_interval(feature) for feature in contract.features}
+        self._features = {feature.name: _with_interval(feature, feature.name in accepted) for feature in contract.features}
         self._required = tuple(feature.name for feature in contract.features if feature.required)
+        self._rules = RowRules(contract, rules, accepted)
+
+    def under(self, rules: Sequence[QuarantineRule], accepted: Collection[str]) -> RowSchema:
+        """The schema of a route with these; itself where there are none, as nearly always."""
+        return RowSchema(self.contract, rules, accepted) if rules or accepted else self
 
     def parse(self, body: bytes, now: datetime, limits: Limits) -> RowsAsked:
         """The rows of a body. Raises BadRequest."""
@@ -60,10 +72,13 @@ class RowSchema:
                 raise BadRequest("wrong_type", f"{field} must be an object, feature to value, got {kind_of(row)}.", field=field)
             flags.append(self._check(row, index, limits))
             typed.append(row)
+        at = _times(value.get("at"), len(rows), now, limits)
+        if self._rules:
+            flags = [self._rules.added(*row) for row in zip(flags, typed, at, strict=True)]
         return RowsAsked(
             rows=tuple(typed),
             flags=tuple(flags),
-            at=_times(value.get("at"), len(rows), now, limits),
+            at=at,
             entities=_entities(value.get("entity"), len(rows), limits),
         )
 
@@ -89,7 +104,9 @@ class RowSchema:
         return tuple(flags)
 
 
-def _with_interval(feature: FeatureContract) -> _Feature:
+def _with_interval(feature: FeatureContract, accepted: bool) -> _Feature:
+    if accepted:
+        feature = msgspec.structs.replace(feature, low=None, high=None)
     if feature.kind != NUMBER:
         return _Feature(feature, math.inf, -math.inf)
     low = -LARGEST if feature.low is None else max(feature.low, -LARGEST)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from streams.contract import Contract, bin_of, output_bin, violation
-from streams.events import UNIT, FeatureCounts, LossCounts, MadeCounts, PairCounts, Predicted, ServedCounts
+from streams.events import UNIT, ArmOutput, FeatureCounts, LossCounts, MadeCounts, PairCounts, Predicted, ServedCounts
 from streams.lake_row import LabelRow
 from streams.scoring import ArmLoss
 
@@ -62,18 +62,26 @@ class ModelCounts:
     features: dict[str, dict[str, _Binned]] = field(default_factory=dict)
     losses: dict[tuple[int, str], list[int]] = field(default_factory=dict)
     pairs: dict[tuple[int, int, str, str, str], list[int]] = field(default_factory=dict)
+    quarantined_rows: int = 0
+    quarantined: dict[str, dict[str, _Binned]] = field(default_factory=dict)
 
     def add_prediction(self, predicted: Predicted, contract: Contract) -> None:
-        """Count one row: who answered and scored it, and where its values lie."""
+        """Count one row: who answered and scored it, and where its values lie (apart, if it is in quarantine)."""
         self.rows += 1
+        self.quarantined_rows += predicted.quarantined
         self.at = max(self.at, predicted.at)
-        self._add_outputs(predicted, contract)
-        self._add_features(predicted, contract)
+        self._add_served(predicted)
+        if not predicted.quarantined:
+            self._add_outputs(predicted, contract)
+        _add_features(self.quarantined if predicted.quarantined else self.features, predicted, contract)
 
     def add_label(self, row: LabelRow, losses: Sequence[ArmLoss]) -> None:
-        """Count the losses of one labelled row, each arm's and those of every arm against the champion."""
+        """Count the losses of one labelled row, each arm's and those of every arm against the champion; none in quarantine."""
         self.rows += 1
         self.at = max(self.at, row.labelled.at)
+        if row.sealed.quarantined:
+            self.quarantined_rows += 1
+            return
         minute = minute_of(row.sealed.at)
         counted: set[str] = set()
         for arm in losses:
@@ -114,11 +122,11 @@ class ModelCounts:
 
     def feature_counts(self) -> tuple[FeatureCounts, ...]:
         """By contract and feature."""
-        return tuple(
-            FeatureCounts(contract=contract, feature=feature, bins=_sorted(one.bins), missing=one.missing, invalid=one.invalid)
-            for contract, columns in sorted(self.features.items(), key=lambda item: item[0])
-            for feature, one in sorted(columns.items(), key=lambda item: item[0])
-        )
+        return _feature_counts(self.features)
+
+    def quarantined_counts(self) -> tuple[FeatureCounts, ...]:
+        """Those of the predictions in quarantine, by contract and feature."""
+        return _feature_counts(self.quarantined)
 
     def loss_counts(self) -> tuple[LossCounts, ...]:
         """By minute of the prediction and release."""
@@ -145,44 +153,38 @@ class ModelCounts:
             for (generation, step, arm, release, champion), (n, worse, better, difference, squared) in sorted(self.pairs.items())
         )
 
-    def _add_outputs(self, predicted: Predicted, contract: Contract) -> None:
-        minute = minute_of(predicted.at)
-        valid: set[str] = set()
+    def _add_served(self, predicted: Predicted) -> None:
+        """What each arm did with the row."""
         for output in predicted.outputs:
-            key = (output.release, output.arm, predicted.generation, predicted.step)
-            served = self.served.get(key)
-            if served is None:
-                served = self.served[key] = _Served()
+            served = self._served(predicted, output)
             if output.value is None:
                 served.late += output.failure == "late"
                 served.failures += output.failure != "late"
                 continue
             served.scored += 1
-            _add(served.outputs, output_bin(contract.target, output.value))
-            if output.release not in valid:
-                valid.add(output.release)
-                made = (minute, output.release)
-                self.made[made] = self.made.get(made, 0) + 1
             if output.arm == predicted.arm and output.release == predicted.release:
                 served.answered += 1
                 _add(served.latency, latency_bin(predicted.latency_us))
 
-    def _add_features(self, predicted: Predicted, contract: Contract) -> None:
-        columns = self.features.get(predicted.contract)
-        if columns is None:
-            columns = self.features[predicted.contract] = {feature.name: _Binned() for feature in contract.features}
-        for feature in contract.features:
-            value = predicted.features.get(feature.name)
-            column = columns[feature.name]
-            if value is None:
-                column.missing += 1
-            elif violation(feature, value) in {"type", "not_finite"}:
-                column.invalid += 1
-            else:
-                try:
-                    _add(column.bins, bin_of(feature, value))
-                except OverflowError:  # finite, but beyond the grid's last number
-                    column.invalid += 1
+    def _add_outputs(self, predicted: Predicted, contract: Contract) -> None:
+        """What each arm said, and for which releases the row was made: one that is two arms made it once."""
+        minute = minute_of(predicted.at)
+        valid: set[str] = set()
+        for output in predicted.outputs:
+            if output.value is None:
+                continue
+            _add(self._served(predicted, output).outputs, output_bin(contract.target, output.value))
+            if output.release not in valid:
+                valid.add(output.release)
+                made = (minute, output.release)
+                self.made[made] = self.made.get(made, 0) + 1
+
+    def _served(self, predicted: Predicted, output: ArmOutput) -> _Served:
+        key = (output.release, output.arm, predicted.generation, predicted.step)
+        served = self.served.get(key)
+        if served is None:
+            served = self.served[key] = _Served()
+        return served
 
     def _add_pairs(self, row: LabelRow, losses: Sequence[ArmLoss]) -> None:
         champion = next((arm for arm in losses if arm.arm == "champion"), None)
@@ -198,6 +200,32 @@ class ModelCounts:
                 sums[2] += difference < 0
                 sums[3] += round(difference * UNIT)
                 sums[4] += round(difference * difference * UNIT)
+
+
+def _add_features(counted: dict[str, dict[str, _Binned]], predicted: Predicted, contract: Contract) -> None:
+    columns = counted.get(predicted.contract)
+    if columns is None:
+        columns = counted[predicted.contract] = {feature.name: _Binned() for feature in contract.features}
+    for feature in contract.features:
+        value = predicted.features.get(feature.name)
+        column = columns[feature.name]
+        if value is None:
+            column.missing += 1
+        elif violation(feature, value) in {"type", "not_finite"}:
+            column.invalid += 1
+        else:
+            try:
+                _add(column.bins, bin_of(feature, value))
+            except OverflowError:  # finite, but beyond the grid's last number
+                column.invalid += 1
+
+
+def _feature_counts(counted: dict[str, dict[str, _Binned]]) -> tuple[FeatureCounts, ...]:
+    return tuple(
+        FeatureCounts(contract=contract, feature=feature, bins=_sorted(one.bins), missing=one.missing, invalid=one.invalid)
+        for contract, columns in sorted(counted.items(), key=lambda item: item[0])
+        for feature, one in sorted(columns.items(), key=lambda item: item[0])
+    )
 
 
 def _add(bins: dict[int, int], index: int) -> None:

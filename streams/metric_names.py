@@ -120,6 +120,15 @@ DETECTORS_ARMED: Final = Metric(
     help="1 when the detectors of the serving release have finished their burn-in.",
     labels=("model",),
 )
+INCIDENTS_CALLED: Final = Metric(
+    name="homeostat_quality_incidents_total",
+    kind="counter",
+    help="Data bugs called by the triage, by feature and kind.",
+    labels=("model", "feature", "kind"),
+)
+INCIDENTS_LASTING: Final = Metric(
+    name="homeostat_quality_incidents_open", kind="gauge", help="Data bugs whose feed is not well yet.", labels=("model",)
+)
 ACCURACY: Final = Metric(
     name="homeostat_loss_ratio", kind="gauge", help="Mean loss of the champion in the last closed period.", labels=("model",)
 )

@@ -70,4 +70,6 @@ class Window:
             losses=counts.loss_counts(),
             pairs=counts.pair_counts(),
             repeated=counts.repeated,
+            quarantined_rows=counts.quarantined_rows,
+            quarantined=counts.quarantined_counts(),
         )

@@ -11,9 +11,11 @@ from typing import Final, Protocol
 
 import msgspec
 
-from streams.contract import Contract, class_name, violation
-from streams.events import Scalar
+from streams.contract import Contract, class_name
+from streams.events import QuarantineRule, Scalar
 from streams.policy import TrainingPolicy
+from trainer.example import Example
+from trainer.left_out import LeavingOut, fault
 from trainer.table import Table
 
 
@@ -27,6 +29,9 @@ class LoggedPrediction:
     partition: int
     offset: int
     features: Mapping[str, Scalar]
+    quarantined: bool = False
+    flags: tuple[str, ...] = ()
+    """Why it was flagged, each 'feature:kind'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,8 @@ class RowSource(Protocol):
     """The log of predictions and labels, wherever it is kept."""
 
     def newest(self, model: str, as_of: datetime, labelled_rows: int) -> LoggedRows:
-        """At least the newest `labelled_rows` rows made and labelled up to `as_of` (all, if there are fewer); more may come along.
+        """At least the newest `labelled_rows` rows that are in no quarantine, made and labelled up to `as_of` (all, if there are
+        fewer), and the others of that time; more may come along.
 
         Raises SourceBehind, LogUnavailable, PositionLost.
         """
@@ -64,15 +70,12 @@ class SourceBehind(Exception):
     """The rows cannot be read yet: infrastructure, so that the attempt may be repeated."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """A row with its outcome."""
-
-    epoch: int
-    seq: int
-    at: datetime
-    features: Mapping[str, Scalar]
-    label: Scalar
+FILTERS: Final = (
+    "predicted and labelled up to as_of",
+    "one row per (epoch, seq): its first copy, its last label by (at, offset)",
+    "keeps the contract",
+    "newest first until the window is full",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +86,9 @@ class Dataset:
     live_from: int
     holdout_from: int
     left_out: Mapping[str, int]
-    """Rows passed over on the way, by reason ('feature:kind' of a contract violation, or 'label')."""
+    """Rows passed over on the way, by reason: 'feature:kind' of a contract violation or quarantine rule, or 'label'."""
     covers: Mapping[str, int]
+    filters: tuple[str, ...] = FILTERS
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,14 +112,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = 1
 
 
-FILTERS: Final = (
-    "predicted and labelled up to as_of",
-    "one row per (epoch, seq): its first copy, its last label by (at, offset)",
-    "keeps the contract",
-    "newest first until the window is full",
-)
-
-
 def sought_rows(policy: TrainingPolicy) -> int:
     """How many labelled rows to ask a source for: some that break the contract may be passed over."""
     return policy.window_rows + policy.window_rows // 4
@@ -137,17 +133,35 @@ def join(rows: LoggedRows, as_of: datetime) -> list[Example]:
             if copy is None or (row.partition, row.offset) < (copy.partition, copy.offset):
                 first[key] = row
     found = [
-        Example(epoch=row.epoch, seq=row.seq, at=row.at, features=row.features, label=labels[key].label)
+        Example(
+            epoch=row.epoch,
+            seq=row.seq,
+            at=row.at,
+            features=row.features,
+            label=labels[key].label,
+            quarantined=row.quarantined,
+            flags=row.flags,
+        )
         for key, row in first.items()
     ]
     return sorted(found, key=lambda example: (example.at, example.epoch, example.seq))
 
 
 def assemble(
-    *, contract: Contract, rows: LoggedRows, registration: Table | None, policy: TrainingPolicy, as_of: datetime
+    *,
+    contract: Contract,
+    rows: LoggedRows,
+    registration: Table | None,
+    policy: TrainingPolicy,
+    as_of: datetime,
+    quarantine: Sequence[QuarantineRule] = (),
+    accepted: Sequence[str] = (),
+    released: Sequence[QuarantineRule] = (),
+    quarantining: bool = True,
 ) -> Dataset:
-    """The window of a run: the newest `window_rows` rows that keep the contract, filled up with the registration's newest."""
-    chosen, left_out = _newest_good(contract, join(rows, as_of), policy.window_rows)
+    """The window of a run: the newest `window_rows` rows that may be learnt from, filled up with the registration's newest."""
+    leaving = LeavingOut(quarantine=quarantine, accepted=accepted, released=released, quarantining=quarantining)
+    chosen, left_out = _newest_good(contract, join(rows, as_of), policy.window_rows, leaving)
     wanted = policy.window_rows - len(chosen)
     filling = registration.part(max(registration.rows - wanted, 0), registration.rows) if registration and wanted > 0 else None
     table = _table(contract, filling, chosen)
@@ -157,6 +171,7 @@ def assemble(
         holdout_from=max(table.rows - policy.holdout_rows, 0),
         left_out=dict(sorted(left_out.items())),
         covers=dict(sorted(rows.covers.items())),
+        filters=(*FILTERS, *leaving.filters()),
     )
 
 
@@ -176,7 +191,7 @@ def manifest(*, contract: Contract, contract_digest: str, dataset: Dataset, data
         last_at=known[-1] if known else None,
         columns=tuple(feature.name for feature in contract.features),
         target=contract.target.name,
-        filters=FILTERS,
+        filters=dataset.filters,
         left_out=dict(dataset.left_out),
         covers=dict(dataset.covers),
     )
@@ -186,34 +201,21 @@ def _order(label: LoggedLabel) -> tuple[datetime, int, int]:
     return label.at, label.partition, label.offset
 
 
-def _newest_good(contract: Contract, examples: Sequence[Example], limit: int) -> tuple[list[Example], Counter[str]]:
+def _newest_good(
+    contract: Contract, examples: Sequence[Example], limit: int, leaving: LeavingOut
+) -> tuple[list[Example], Counter[str]]:
     chosen: list[Example] = []
     left_out: Counter[str] = Counter()
     for example in reversed(examples):
         if len(chosen) == limit:
             break
-        fault = _fault(contract, example)
-        if fault:
-            left_out[fault] += 1
+        reason = fault(contract, example, leaving)
+        if reason:
+            left_out[reason] += 1
         else:
             chosen.append(example)
     chosen.reverse()
     return chosen, left_out
-
-
-def _fault(contract: Contract, example: Example) -> str:
-    """Why a row may not be learnt from: its first violation of the contract; '' when it keeps it."""
-    for feature in contract.features:
-        kind = violation(feature, example.features.get(feature.name))
-        if kind:
-            return f"{feature.name}:{kind}"
-    return _label_fault(contract, example.label)
-
-
-def _label_fault(contract: Contract, label: Scalar) -> str:
-    if contract.target.task == "classification":
-        return "" if label is not None and class_name(label) in contract.target.classes else "label"
-    return "label" if isinstance(label, (str, bool)) or label is None else ""
 
 
 def _table(contract: Contract, filling: Table | None, chosen: Sequence[Example]) -> Table:

@@ -26,6 +26,7 @@ from serving.adapters.predict_endpoint import Answered, PredictEndpoint
 from serving.adapters.serving_meters import ServingMeters
 from serving.body import BadRequest, Limits
 from streams.adapters.prometheus import Meters
+from streams.quarantine import flag_of
 
 MODELS: Final = "/v1/models"
 LABELS: Final = "/v1/labels"
@@ -162,10 +163,13 @@ def _shown(live: LiveRoute) -> dict[str, object]:
     return {
         "model": route.model,
         "generation": route.generation,
+        "revision": route.revision,
         "champion": route.champion,
         "candidate": route.candidate,
         "step": route.step,
         "share": route.share,
         "control": route.control,
+        "quarantine": [flag_of(rule) for rule in route.quarantine if rule.until is None],
+        "accepted": route.accepted,
         "not_answering": failing,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from serving.adapters.lane import Lane
 from serving.answer import Predictor
 from serving.circuit import Circuit
+from serving.quarantine import Quarantine
 from serving.request import RowSchema
 from streams.contract import Contract
 from streams.events import Route
@@ -36,13 +37,16 @@ class SideArm:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LiveRoute:
-    """A route in force. Only the side arms' circuits change; a new route starts with closed ones."""
+    """A route in force. Only the side arms' circuits change; a new generation starts with closed ones, a new revision keeps them."""
 
     route: Route
     champion: LoadedRelease
+    schema: RowSchema
+    """The champion's, with the route's rules and what it accepts."""
     side_arms: tuple[SideArm, ...] = ()
     privacy: Mapping[str, str] | None = None
     """Per feature: keep | hash | bin | drop. None: not known, so that no feature is logged."""
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
     def complete(self) -> bool:
         """Whether every arm of the route could be loaded."""

@@ -5,7 +5,7 @@ Layout of the cache directory: `sha256/…` as in the store, and `routes.json`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +13,12 @@ import msgspec
 
 from serving.adapters.live import LoadedRelease
 from serving.request import RowSchema
+from serving.served_policy import ServedPolicy
 from streams.adapters.store import DirectoryStore, write_durably
 from streams.adapters.xgboost_predictor import UnusableArtefact, load_served
+from streams.crash_points import NOWHERE, CrashPoints
 from streams.events import Route
+from streams.policy import QuarantinePolicy
 from streams.release import BlobCorrupt, BlobMissing, BlobStore, Release
 
 ROUTES_FILE: Final = "routes.json"
@@ -31,15 +34,36 @@ class LastKnown(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     privacy: dict[str, dict[str, str]] = {}
     """Per model and feature: keep | hash | bin | drop."""
+    quarantine: dict[str, QuarantinePolicy] = {}
+    """Per model; of one that is missing here (a file that was written before there was any) the defaults hold."""
     schema: int = 1
+
+    def policies(self) -> dict[str, ServedPolicy]:
+        """Per model what is known of its policy."""
+        return {
+            model: ServedPolicy(log=log, quarantine=self.quarantine.get(model, QuarantinePolicy()))
+            for model, log in self.privacy.items()
+        }
+
+
+def last_known(routes: Iterable[Route], policies: Mapping[str, ServedPolicy]) -> LastKnown:
+    """What is worth keeping of these."""
+    kept = tuple(routes)
+    known = {route.model: policies[route.model] for route in kept if route.model in policies}
+    return LastKnown(
+        routes=kept,
+        privacy={model: dict(policy.log) for model, policy in known.items()},
+        quarantine={model: policy.quarantine for model, policy in known.items()},
+    )
 
 
 class CachedStore:
     """A store that answers from the local disk and goes to its origin only for what is not there, or damaged."""
 
-    def __init__(self, directory: Path, origin: BlobStore) -> None:
+    def __init__(self, directory: Path, origin: BlobStore, crash: CrashPoints = NOWHERE) -> None:
         self._local = DirectoryStore(directory)
         self._origin = origin
+        self._crash = crash
         self._blobs = directory / "sha256"
 
     def put(self, data: bytes) -> str:
@@ -56,6 +80,7 @@ class CachedStore:
             self._file(digest).unlink(missing_ok=True)  # or the good bytes would not be written over it
         data = self._origin.get(digest)
         self._local.put(data)
+        self._crash.reached("serving:blob_cached")
         return data
 
     def has(self, digest: str) -> bool:
@@ -76,9 +101,10 @@ class CachedStore:
 class ModelCache:
     """Loads releases, remembers those in force, and keeps them and their routes for the next start."""
 
-    def __init__(self, directory: Path, origin: BlobStore) -> None:
+    def __init__(self, directory: Path, origin: BlobStore, crash: CrashPoints = NOWHERE) -> None:
         self._directory = directory
-        self._store = CachedStore(directory, origin)
+        self._crash = crash
+        self._store = CachedStore(directory, origin, crash)
         self._loaded: dict[str, tuple[Release, LoadedRelease]] = {}
 
     def load(self, model: str, digest: str) -> LoadedRelease:
@@ -115,6 +141,7 @@ class ModelCache:
         """Keep the routes for the next start (atomically), and drop releases that none of them names."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(self._directory / ROUTES_FILE, msgspec.json.encode(known))
+        self._crash.reached("serving:remembered")
         named = {digest for route in known.routes for digest in (route.champion, route.candidate, route.control)}
         self._loaded = {digest: pair for digest, pair in self._loaded.items() if digest in named}
         blobs = [(digest, release.artefact, release.contract) for digest, (release, _) in self._loaded.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Rows
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -84,11 +85,11 @@ class PredictEndpoint:
     async def predict(self, live: LiveRoute, body: bytes) -> Answered | Response:
         """The answer to a body under the route in force when it came. Raises BadRequest."""
         now = datetime.now(UTC)
-        asked = live.champion.schema.parse(body, now, self._limits)
+        asked = _with_fallback_told(live, live.schema.parse(body, now, self._limits))
         count = len(asked.rows)
         entities = [entity_hash(self._entity_key, entity) for entity in asked.entities]
         epoch, first = self._sequence.take(count)
-        wanted = self._wanted(live, entities, epoch, first)
+        wanted = self._wanted(live, asked, entities, epoch, first)
         arms = await self._engine.score(live, asked.rows, frozenset(wanted) - {CHAMPION})
         self._meters.count_failures(live.route.model, arms)
         rows = rows_answered(wanted, arms)
@@ -100,30 +101,43 @@ class PredictEndpoint:
             contract=live.champion.contract,
             contract_digest=live.champion.contract_digest,
             privacy=live.privacy,
+            quarantine=live.quarantine,
             epoch=epoch,
             first=first,
             issued=now,
         )
         seal = self._sealer.seal
-        ids = [seal(sealed(common, index, asked.at[index], row)) for index, row in enumerate(rows)]
+        ids = [seal(sealed(common, index, asked, row)) for index, row in enumerate(rows)]
         response = answer(_body(live, asked, rows, ids))
         return Answered(response=response, common=common, asked=asked, entities=entities, rows=rows, ids=ids)
 
-    def _wanted(self, live: LiveRoute, entities: Rows[str], epoch: int, first: int) -> list[str]:
+    def _wanted(self, live: LiveRoute, asked: RowsAsked, entities: Rows[str], epoch: int, first: int) -> list[str]:
         route = live.route
         if not rolling(route):
             return [CHAMPION] * len(entities)
-        return [answering_arm(route, self._salt, unit_of(entity, epoch, first + index)) for index, entity in enumerate(entities)]
+        return [
+            CHAMPION
+            if live.quarantine.replaces(flags)
+            else answering_arm(route, self._salt, unit_of(entity, epoch, first + index))
+            for index, (entity, flags) in enumerate(zip(entities, asked.flags, strict=True))
+        ]
+
+
+def _with_fallback_told(live: LiveRoute, asked: RowsAsked) -> RowsAsked:
+    flags = live.quarantine.told(asked.flags)
+    return asked if flags is asked.flags else replace(asked, flags=flags)
 
 
 def _body(live: LiveRoute, asked: RowsAsked, rows: Rows[RowAnswered], ids: Rows[str]) -> Predictions:
     classes = live.champion.contract.target.classes
     predictions = []
     for row, identity, flags in zip(rows, ids, asked.flags, strict=True):
-        value = row.chosen.value
+        value, confidence = row.chosen.value, row.chosen.confidence
+        if live.quarantine.replaces(flags):
+            value, confidence = live.quarantine.fallback, None
         assert value is not None
         name = classes[int(value)] if classes else None
-        predictions.append(Prediction(identity, value, name, row.chosen.confidence, flags))
+        predictions.append(Prediction(identity, value, name, confidence, flags))
     return Predictions(live.route.model, live.route.champion, live.route.generation, predictions)
 
 

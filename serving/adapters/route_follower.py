@@ -1,4 +1,4 @@
-"""Follows `routes`, and on `control` the privacy of each model, for as long as serving runs; survives any broker outage."""
+"""Follows `routes`, and on `control` the policy of each model, for as long as serving runs; survives any broker outage."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from serving.adapters.route_installer import RouteInstaller
+from serving.served_policy import served_policy
 from streams.codec import Undecodable, decode_control, decode_json
 from streams.events import ModelRegistered, PolicySet, Route
 from streams.ports import LogReader, LogUnavailable, Message, PositionLost
@@ -94,7 +95,7 @@ class RouteFollower:
                 routes[route.model] = (route, message.offset < read_to[message.topic, message.partition])
         for model, (route, old) in routes.items():
             # A registration stands in `control` before its route exists, but the two topics are read in no common order.
-            known = old or self._installer.knows_privacy(model)
+            known = old or self._installer.knows_policy(model)
             self._waiting[model] = (route, {} if known else reader.end_offsets(_CONTROL_PARTITIONS))
 
     def _take_policy(self, message: Message) -> None:
@@ -107,17 +108,15 @@ class RouteFollower:
         if message.key != record.model.encode() or record.at > message.broker_time + AHEAD:
             return  # as above
         # A second registration is refused by the controller; it must not loosen what the first one hides.
-        if isinstance(record, ModelRegistered) and self._installer.knows_privacy(record.model):
+        if isinstance(record, ModelRegistered) and self._installer.knows_policy(record.model):
             return
         if isinstance(record, (ModelRegistered, PolicySet)):
-            self._installer.set_privacy(record.model, record.policy.log)
+            self._installer.set_policy(record.model, served_policy(record.policy))
 
     def _release_waiting(self, reader: LogReader) -> bool:
-        """Offer the routes whose model's privacy is known by now; whether there was one."""
+        """Offer the routes whose model's policy is known by now; whether there was one."""
         ripe = [
-            route
-            for route, ends in self._waiting.values()
-            if self._installer.knows_privacy(route.model) or _reached(reader, ends)
+            route for route, ends in self._waiting.values() if self._installer.knows_policy(route.model) or _reached(reader, ends)
         ]
         for route in ripe:
             del self._waiting[route.model]

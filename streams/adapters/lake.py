@@ -37,6 +37,8 @@ PREDICTION_SCHEMA: Final = pa.schema(
         ("texts", pa.map_(pa.string(), pa.string())),
         ("outputs", pa.string()),
         ("offset", pa.int64()),
+        ("quarantined", pa.bool_()),
+        ("flags", pa.string()),
     ]
 )
 LABEL_SCHEMA: Final = pa.schema(
@@ -51,10 +53,14 @@ LABEL_SCHEMA: Final = pa.schema(
         ("generation", pa.int64()),
         ("label", pa.string()),
         ("offset", pa.int64()),
+        ("quarantined", pa.bool_()),
     ]
 )
 SCHEMAS: Final = {PREDICTIONS: PREDICTION_SCHEMA, LABELS: LABEL_SCHEMA}
-"""Column `numbers` holds numbers and booleans (0, 1), `texts` strings; a missing value is in neither. `outputs` and `label` are JSON."""
+"""Column `numbers` holds numbers and booleans (0, 1), `texts` strings; a missing value is in neither. `outputs`, `flags` and `label` are JSON.
+
+Columns are only ever appended: in files that were written before one it reads as null, which for `quarantined` and `flags` means
+that nothing was held back then."""
 
 
 class LakeWriter:
@@ -120,11 +126,12 @@ def prediction_table(rows: Sequence[PredictionRow]) -> pa.Table:
     records = [row.predicted for row in rows]
     columns: dict[str, Any] = {
         name: [getattr(record, name) for record in records]
-        for name in ("id", "epoch", "seq", "model", "release", "arm", "generation", "step", "contract")
+        for name in ("id", "epoch", "seq", "model", "release", "arm", "generation", "step", "contract", "quarantined")
     }
     columns["at"] = _times([record.at for record in records])
     columns["numbers"], columns["texts"] = _features(records)
     columns["outputs"] = [canonical_json(record.outputs) for record in records]
+    columns["flags"] = [canonical_json(record.flags) for record in records]
     columns["offset"] = [row.offset for row in rows]
     return pa.table([columns[name] for name in PREDICTION_SCHEMA.names], schema=PREDICTION_SCHEMA)
 
@@ -132,7 +139,8 @@ def prediction_table(rows: Sequence[PredictionRow]) -> pa.Table:
 def label_table(rows: Sequence[LabelRow]) -> pa.Table:
     """One row per label, LABEL_SCHEMA."""
     columns: dict[str, Any] = {
-        name: [getattr(row.sealed, name) for row in rows] for name in ("epoch", "seq", "model", "release", "generation")
+        name: [getattr(row.sealed, name) for row in rows]
+        for name in ("epoch", "seq", "model", "release", "generation", "quarantined")
     }
     columns["prediction"] = [row.labelled.prediction for row in rows]
     columns["at"] = _times([row.labelled.at for row in rows])

@@ -115,8 +115,8 @@ def test_what_the_controller_refuses_changes_no_policy() -> None:
     log = MemoryLog(clock=lambda: START)
     bad = known(maturity_hours=-1.0).policy
     records = (register(SECOND, b"other"), register(bad), register(FIRST), register(SECOND), set_policy(SECOND, b"other"))
-    assert book_of(log, *records).at("m", START + SETTLED) == FIRST
-    assert book_of(log, set_policy(SECOND)).at("m", START + SETTLED) == SECOND
+    assert book_of(log, *records).at("m", START + SETTLED).policy == FIRST
+    assert book_of(log, set_policy(SECOND)).at("m", START + SETTLED).policy == SECOND
 
 
 def test_a_batch_that_a_failing_reader_dropped_is_read_again() -> None:
@@ -126,13 +126,13 @@ def test_a_batch_that_a_failing_reader_dropped_is_read_again() -> None:
     now = [0.0]
     reader = DroppingReader(log)
     book = PolicyBook(reader, clock=lambda: now[0])
-    assert book.at("m", START + SETTLED) == FIRST
+    assert book.at("m", START + SETTLED).policy == FIRST
     MemoryWriter(log).write([set_policy(SECOND)], 1.0)
     now[0], reader.dropping = 5.0, True
     with pytest.raises(LogUnavailable):
         book.at("m", START + SETTLED)
-    assert book.at("m", START + SETTLED) == SECOND
-    assert book.at("m", START) == FIRST
+    assert book.at("m", START + SETTLED).policy == SECOND
+    assert book.at("m", START).policy == FIRST
 
 
 def test_a_registration_that_is_no_longer_kept_leaves_the_policy_of_the_state(tmp_path: Path) -> None:

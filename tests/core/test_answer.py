@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -94,7 +94,7 @@ def live_route(champion: Predictor, candidate: Predictor | None = None, control:
         digest="a" * 64, contract_digest="b" * 64, contract=CONTRACT, schema=RowSchema(CONTRACT), predictor=champion
     )
     route = Route(id="r", at=datetime(2024, 1, 1, tzinfo=UTC), model="m", generation=1, champion="a" * 64, decision="d")
-    return LiveRoute(route=route, champion=loaded, side_arms=tuple(sides))
+    return LiveRoute(route=route, champion=loaded, schema=loaded.schema, side_arms=tuple(sides))
 
 
 def ask(live: LiveRoute, *, wants: str = "champion", times: int = 1, waits: Waits = WAITS) -> list[list[ArmOutcomes]]:
@@ -243,7 +243,7 @@ def test_an_arm_that_is_a_little_late_is_not_taken_out() -> None:
 
 def test_an_arm_that_could_not_be_loaded_fails_on_every_row() -> None:
     live = live_route(Says(value=0.0))
-    live = LiveRoute(route=live.route, champion=live.champion, side_arms=(SideArm(arm="candidate", release="c" * 64, lane=None),))
+    live = replace(live, side_arms=(SideArm(arm="candidate", release="c" * 64, lane=None),))
     [arms] = ask(live, wants="candidate")
     assert {output.arm for output in answered(arms, "candidate")} == {"champion"}
     assert list(arms[1].outcomes) == ["exception"] * 3

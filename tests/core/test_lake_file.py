@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streams import lake_file
-from streams.adapters.lake import LakeWriter, read_lake, table_of
+from streams.adapters.lake import SCHEMAS, LakeWriter, read_lake, table_of
 from streams.adapters.repeats_files import RepeatsFiles
 from streams.events import HeartBeaten
 from streams.lake_file import Stretch
@@ -25,6 +25,8 @@ from tests.core.traffic import HORIZON, Traffic, fold, message
 
 T = Traffic()
 BEAT = HeartBeaten()
+ADDED = ("quarantined", "flags")
+"""Columns that the first lakes had not."""
 
 
 def stretches(log: list[Message], rules: FoldRules) -> list[tuple[int, int]]:
@@ -129,6 +131,30 @@ def test_labels_are_read_back_with_their_predictions_identity(tmp_path: Path) ->
     assert table["at"].to_pylist() == [T.event_time(n) + timedelta(hours=1) for n in range(3)]
     rows = [row for each in log if isinstance(row := label_row(each, T.sealer, HORIZON), LabelRow)]
     assert table.equals(table_of(LABELS, rows))
+
+
+@pytest.mark.parametrize("topic", [PREDICTIONS, LABELS])
+def test_what_was_in_quarantine_is_kept_with_its_flags(topic: str, tmp_path: Path) -> None:
+    """Everything is kept; the mark says what is not to be learnt from."""
+    make = T.predicted if topic == PREDICTIONS else T.labelled
+    log = [message(topic, n, n, make(n, quarantined=n == 1)) for n in range(3)] + [message(topic, 3, 70_000, BEAT)]
+    write(tmp_path, log, T.rules(), topic)
+    table, _ = read_lake(tmp_path, topic, 0)
+    assert table["quarantined"].to_pylist() == [False, True, False]
+    if topic == PREDICTIONS:
+        assert table["flags"].to_pylist() == ["[]", '["price:unit"]', "[]"]
+
+
+@pytest.mark.parametrize("topic", [PREDICTIONS, LABELS])
+def test_a_file_that_is_older_than_the_mark_is_read_beside_a_new_one(topic: str, tmp_path: Path) -> None:
+    """What it lacks reads as null."""
+    make = T.predicted if topic == PREDICTIONS else T.labelled
+    log = [message(topic, n, n * 60_000, make(n, quarantined=True)) for n in range(2)] + [message(topic, 2, 200_000, BEAT)]
+    write(tmp_path, log, T.rules(), topic)
+    old = sorted(tmp_path.rglob("*.parquet"))[0]
+    pq.write_table(pq.read_table(old).drop_columns([name for name in ADDED if name in SCHEMAS[topic].names]), old)
+    table, end = read_lake(tmp_path, topic, 0)
+    assert (table["quarantined"].to_pylist(), table["offset"].to_pylist(), end) == ([None, True], [0, 1], 2)
 
 
 def test_an_empty_lake_starts_at_0(tmp_path: Path) -> None:

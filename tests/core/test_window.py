@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.events import UNIT, HeartBeaten, WindowCounted
+from streams.events import UNIT, HeartBeaten, Labelled, Predicted, WindowCounted
 from streams.partition_fold import (
     Known,
     Output,
@@ -188,7 +189,7 @@ steps = st.lists(
     st.tuples(
         st.integers(0, 12),  # sequence number: repeats are likely
         st.sampled_from([0, 1, 300, 700, 5_000, 61_000]),  # broker time since the record before
-        st.sampled_from(["row", "row", "row", "candidate", "bad", "beat"]),
+        st.sampled_from(["row", "row", "row", "candidate", "spoilt", "bad", "beat"]),
         st.integers(1, 3),  # offsets: gaps, as transaction markers leave them
     ),
     max_size=60,
@@ -200,9 +201,13 @@ def log_of(topic: str, drawn: list[tuple[int, int, str, int]]) -> list[Message]:
     for seq, pause, kind, gap in drawn:
         offset, ms = offset + gap, ms + pause
         make = T.predicted if topic == PREDICTIONS else T.labelled
-        record = BEAT if kind == "beat" else b"bad" if kind == "bad" else make(seq, candidate=kind == "candidate")
+        record = BEAT if kind == "beat" else b"bad" if kind == "bad" else row_of(make, seq, kind)
         log.append(message(topic, offset, ms, record))
     return log
+
+
+def row_of(make: Callable[..., Predicted | Labelled], seq: int, kind: str) -> Predicted | Labelled:
+    return make(seq, candidate=kind == "candidate", quarantined=kind == "spoilt")
 
 
 def restarted(topic: str, ended: StretchEnded, files: dict[PageName, bytes]) -> PartitionState:

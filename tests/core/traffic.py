@@ -79,10 +79,12 @@ class Traffic:
         """A row each 20 seconds: three to a minute."""
         return EVENT_START + timedelta(seconds=20 * seq)
 
-    def predicted(self, seq: int, *, candidate: bool = False, features: dict[str, Scalar] | None = None) -> Predicted:
+    def predicted(
+        self, seq: int, *, candidate: bool = False, features: dict[str, Scalar] | None = None, quarantined: bool = False
+    ) -> Predicted:
         """The prediction with this sequence number."""
         return Predicted(
-            id=self.id_of(seq, candidate=candidate),
+            id=self.id_of(seq, candidate=candidate, quarantined=quarantined),
             at=self.event_time(seq),
             model=self.model,
             epoch=self.epoch,
@@ -94,9 +96,11 @@ class Traffic:
             outputs=self.outputs(seq, candidate=candidate),
             latency_us=1_000 + seq,
             contract=self.contract_digest,
+            flags=("price:unit",) if quarantined else (),
+            quarantined=quarantined,
         )
 
-    def id_of(self, seq: int, *, candidate: bool = False, issued: datetime = START) -> str:
+    def id_of(self, seq: int, *, candidate: bool = False, issued: datetime = START, quarantined: bool = False) -> str:
         """Its sealed id."""
         return self.sealer.seal(
             Sealed(
@@ -112,14 +116,21 @@ class Traffic:
                 contract=self.contract_digest,
                 champion=self.champion,
                 outputs=tuple((o.arm, o.release, o.value) for o in self.outputs(seq, candidate=candidate)),
+                quarantined=quarantined,
             )
         )
 
     def labelled(
-        self, seq: int, label: float | str | bool = 1.0, *, candidate: bool = False, issued: datetime = START
+        self,
+        seq: int,
+        label: float | str | bool = 1.0,
+        *,
+        candidate: bool = False,
+        issued: datetime = START,
+        quarantined: bool = False,
     ) -> Labelled:
         """The label of that prediction."""
-        prediction = self.id_of(seq, candidate=candidate, issued=issued)
+        prediction = self.id_of(seq, candidate=candidate, issued=issued, quarantined=quarantined)
         return Labelled(
             id=derived_id(prediction, "label"),
             at=self.event_time(seq) + timedelta(hours=1),

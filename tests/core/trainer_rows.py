@@ -37,9 +37,15 @@ def row(number: int, seed: int = 0) -> tuple[dict[str, Scalar], int]:
 
 
 def prediction(
-    number: int, *, features: Mapping[str, Scalar] | None = None, at: float | None = None, offset: int = -1
+    number: int,
+    *,
+    features: Mapping[str, Scalar] | None = None,
+    at: float | None = None,
+    offset: int = -1,
+    flags: tuple[str, ...] = (),
+    quarantined: bool | None = None,
 ) -> LoggedPrediction:
-    """A served row."""
+    """A served row; one with flags was in quarantine, unless it is said otherwise."""
     return LoggedPrediction(
         epoch=7,
         seq=number,
@@ -47,6 +53,8 @@ def prediction(
         partition=number % 3,
         offset=number if offset < 0 else offset,
         features=row(number)[0] if features is None else features,
+        flags=flags,
+        quarantined=bool(flags) if quarantined is None else quarantined,
     )
 
 

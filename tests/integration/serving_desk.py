@@ -89,11 +89,22 @@ class ServingDesk:
     def publish_and_wait(self, generation: int, **changes: object) -> None:
         """Write a route and wait until it is in force."""
         self.publish(generation, **changes)
-        wait_for(lambda: self.generation() == generation, f"generation {generation} is in force")
+        wanted = (generation, changes.get("revision", 0))
+        wait_for(lambda: self.in_force() == wanted, f"generation and revision {wanted} are in force")
 
     def generation(self) -> int:
+        return self.in_force()[0]
+
+    def in_force(self) -> tuple[int, int]:
+        """Generation and revision of the route; zeros: there is none."""
+        shown = self.shown()
+        return int(shown.get("generation", 0)), int(shown.get("revision", 0))
+
+    def shown(self) -> dict[str, Any]:
+        """What serving says of the model."""
         response = self.http.get(f"/v1/models/{self.model}")
-        return int(response.json()["generation"]) if response.status_code == 200 else 0
+        shown: dict[str, Any] = response.json() if response.status_code == 200 else {}
+        return shown
 
     def predict(self, body: object, **options: Any) -> httpx.Response:
         return self.http.post(f"/v1/models/{self.model}:predict", json=body, **options)

@@ -22,7 +22,8 @@ from tests.core.labelled_traffic import sealed_id, traffic
 from tests.core.trainer_rows import minute, row
 from trainer.adapters import lake_source, log_tail
 from trainer.adapters.lake_source import LakeSource
-from trainer.dataset import Example, SourceBehind, join
+from trainer.dataset import SourceBehind, join
+from trainer.example import Example
 
 HORIZON = timedelta(days=1)
 ROWS = 240
@@ -93,6 +94,18 @@ def test_the_rows_are_the_same_wherever_the_lake_ends(log: MemoryLog, sealer: Se
     assert numbers(examples) == list(range(ROWS))
     assert [(example.features, example.label) for example in examples] == [row(number) for number in range(ROWS)]
     assert sum(found.covers.values()) == 2 * (ROWS + 50)
+
+
+def test_rows_of_a_lake_that_a_restore_set_aside_count_and_its_offsets_do_not(
+    log: MemoryLog, sealer: Sealer, tmp_path: Path
+) -> None:
+    """The new log begins at offset 0 again: what it holds below the old lake's ends is read, and both are one dataset."""
+    keep_in_lake(log, sealer, tmp_path / "lake-1", 1.0)
+    anew = MemoryLog()
+    MemoryWriter(anew).write(traffic(sealer, "m", range(ROWS, ROWS + 40)), 1.0)
+    found = source(anew, sealer, tmp_path / "lake").newest("m", LAST, ROWS + 40)
+    assert numbers(join(found, LAST)) == list(range(ROWS + 40))
+    assert sum(found.covers.values()) == 2 * 40
 
 
 def test_only_the_newest_files_are_read_and_none_is_missed(
@@ -181,3 +194,42 @@ def test_the_end_of_the_log_is_read_once_and_handed_over_to_the_lake(log: Memory
     assert found.covers == source(log, sealer, tmp_path / "lake").newest("m", LAST, ROWS).covers
     assert len(found.predictions) == len(found.labels) == ROWS + 40
     assert [example.features for example in join(found, LAST)] == [row(number)[0] for number in range(ROWS + 40)]
+
+
+def spoilt_log(sealer: Sealer, spoilt: Sequence[int]) -> MemoryLog:
+    """One model's traffic, some of it in quarantine."""
+    log = MemoryLog()
+    MemoryWriter(log).write(traffic(sealer, "m", range(ROWS), spoilt=spoilt), 1.0)
+    return log
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_what_was_in_quarantine_is_found_with_its_flags(sealer: Sealer, tmp_path: Path, share: float) -> None:
+    """The source decides nothing: whether such a row is learnt from is the run's to say."""
+    log = spoilt_log(sealer, range(100, 120))
+    keep_in_lake(log, sealer, tmp_path, share)
+    examples = join(source(log, sealer, tmp_path).newest("m", LAST, ROWS), LAST)
+    assert numbers(examples) == list(range(ROWS))
+    marked = {example.seq: example.flags for example in examples if example.quarantined}
+    assert marked == dict.fromkeys(range(100, 120), ("x:unit",))
+    assert {example.flags for example in examples if not example.quarantined} == {()}
+
+
+def test_an_incident_does_not_crowd_out_the_good_rows_before_it(sealer: Sealer, tmp_path: Path, read: list[Path]) -> None:
+    """Thirty rows asked for, the newest hundred spoilt: the thirty good ones before them come too, and the lake is not read whole."""
+    log = spoilt_log(sealer, range(ROWS - 100, ROWS))
+    keep_in_lake(log, sealer, tmp_path, 1.0)
+    examples = join(source(log, sealer, tmp_path).newest("m", LAST, 30), LAST)
+    assert numbers(examples)[-130:] == list(range(ROWS - 130, ROWS))
+    assert len(read) < len(list(tmp_path.rglob("*.parquet")))
+
+
+def test_a_lake_that_is_older_than_the_mark_holds_rows_like_any_other(log: MemoryLog, sealer: Sealer, tmp_path: Path) -> None:
+    """Its files lack the columns; the log beyond it has them."""
+    keep_in_lake(log, sealer, tmp_path, 0.5)
+    for path in tmp_path.rglob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.drop_columns([name for name in ("quarantined", "flags") if name in table.column_names]), path)
+    examples = join(source(log, sealer, tmp_path).newest("m", LAST, ROWS), LAST)
+    assert [(example.features, example.label) for example in examples] == [row(number) for number in range(ROWS)]
+    assert {(example.quarantined, example.flags) for example in examples} == {(False, ())}

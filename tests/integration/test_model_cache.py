@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from serving.adapters.live import LiveRoutes
 from serving.adapters.model_cache import ROUTES_FILE, ModelCache, ReleaseUnusable
-from serving.adapters.route_installer import RouteInstaller
-from serving.adapters.serving_meters import ServingMeters
-from streams.adapters.prometheus import Meters
+from serving.served_policy import ServedPolicy
 from streams.adapters.store import DirectoryStore
-from streams.events import Route
 from streams.release import load_release
-from tests.integration.small_release import put_release, row
+from tests.integration.installer_place import MODEL, Place
+from tests.integration.small_release import put_release
 
-MODEL = "m"
 MISSING = "e" * 64
-
-
-class Place:
-    """A store, a cache beside it, and the installer of one serving process; `restarted` is the next process."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.store = DirectoryStore(directory / "store")
-        self.live = LiveRoutes()
-        self.installer = RouteInstaller(ModelCache(directory / "cache", self.store), self.live, ServingMeters(Meters()))
-
-    def restarted(self) -> Place:
-        place = Place(self.directory)
-        place.installer.start_from_cache()
-        return place
-
-    def install(self, generation: int, champion: str, **changes: object) -> None:
-        values: dict[str, Any] = {"id": "r", "at": datetime(2024, 1, 1, tzinfo=UTC), "model": MODEL, "decision": "d"}
-        self.installer.offer(Route(**(values | {"generation": generation, "champion": champion} | changes)))
-        self.installer.install()
-
-    def generation(self) -> int:
-        live = self.live.get(MODEL)
-        return 0 if live is None else live.route.generation
-
-    def answers(self) -> bool:
-        live = self.live.get(MODEL)
-        return live is not None and len(live.champion.predictor.predict([row(1)])) == 1
-
-    def blob(self, digest: str) -> Path:
-        return self.directory / "cache" / "sha256" / digest[:2] / digest[2:]
 
 
 @pytest.fixture
@@ -149,7 +112,7 @@ def test_a_damaged_route_file_means_waiting_for_the_log(place: Place) -> None:
 
 
 def test_what_a_policy_hides_stays_hidden_after_a_restart(place: Place) -> None:
-    place.installer.set_privacy(MODEL, {"nswprice": "drop"})
+    place.installer.set_policy(MODEL, ServedPolicy(log={"nswprice": "drop"}))
     place.install(1, put_release(place.store, MODEL))
     live = place.restarted().live.get(MODEL)
     assert live is not None
@@ -167,7 +130,7 @@ def test_without_a_known_policy_no_feature_is_logged_which_is_said_once(place: P
     again = place.restarted().live.get(MODEL)
     assert again is not None
     assert again.privacy is None
-    place.installer.set_privacy(MODEL, {})
+    place.installer.set_policy(MODEL, ServedPolicy())
     known = place.live.get(MODEL)
     assert known is not None
     assert known.privacy == {}
@@ -175,7 +138,7 @@ def test_without_a_known_policy_no_feature_is_logged_which_is_said_once(place: P
 
 def test_a_new_policy_is_in_force_at_once(place: Place) -> None:
     place.install(1, put_release(place.store, MODEL))
-    place.installer.set_privacy(MODEL, {"nswprice": "hash"})
+    place.installer.set_policy(MODEL, ServedPolicy(log={"nswprice": "hash"}))
     live = place.live.get(MODEL)
     assert live is not None
     assert live.privacy == {"nswprice": "hash"}

@@ -19,7 +19,7 @@ from streams.ports import LogReader
 from streams.prediction_id import Sealer
 from streams.topics import LABELS, PREDICTIONS
 from trainer.adapters.log_tail import PLACES, LogTail, Place
-from trainer.adapters.logged_rows import EPOCH, labels_of, predictions_of
+from trainer.adapters.logged_rows import EPOCH, keys_of, labels_of, predictions_of
 from trainer.dataset import LoggedRows
 
 MADE: Final = {PREDICTIONS: "at", LABELS: "predicted_at"}
@@ -63,17 +63,23 @@ class LakeSource:
     def _files(self) -> tuple[list[_File], dict[Place, int]]:
         files, ends, present = [], dict.fromkeys(PLACES, 0), set()
         for topic, partition in PLACES:
-            folder = directory(self._lake, topic, partition)
-            names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-            for _, end, name in in_order(names):
-                path = folder / name
-                present.add(path)
-                ends[topic, partition] = max(ends[topic, partition], end)
-                newest = self._newest_in(path, topic)
-                if newest is not None:
-                    files.append(_File(path=path, topic=topic, partition=partition, newest=newest))
+            for lake in (self._lake, *self._set_aside()):
+                folder = directory(lake, topic, partition)
+                names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+                for _, end, name in in_order(names):
+                    path = folder / name
+                    present.add(path)
+                    if lake == self._lake:
+                        ends[topic, partition] = max(ends[topic, partition], end)
+                    newest = self._newest_in(path, topic)
+                    if newest is not None:
+                        files.append(_File(path=path, topic=topic, partition=partition, newest=newest))
         self._newest = {path: newest for path, newest in self._newest.items() if path in present}
         return files, ends
+
+    def _set_aside(self) -> list[Path]:
+        """Lakes of logs before a restore: their rows count, their offsets say nothing of the present log."""
+        return sorted(self._lake.parent.glob(f"{self._lake.name}-*"))
 
     def _newest_in(self, path: Path, topic: str) -> datetime | None:
         """From the file's footer; None: it has no rows."""
@@ -112,12 +118,14 @@ class _Found:
         self._labels: list[tuple[int, pa.Table]] = []
         self._made: dict[tuple[int, int], int] = {}
         self._labelled: set[tuple[int, int]] = set()
+        self._quarantined: set[tuple[int, int]] = set()
 
     def add(self, topic: str, partition: int, table: pa.Table) -> None:
         """Take the rows that count from a table of that topic."""
         mine = pc.and_(pc.equal(table["model"], self._model), pc.less_equal(table["at"], self._as_of))
         rows = table.filter(mine)
-        keys = zip(rows["epoch"].to_pylist(), rows["seq"].to_pylist(), strict=True)
+        keys = keys_of(rows)
+        self._quarantined.update(keys_of(rows.filter(rows["quarantined"])))
         if topic == PREDICTIONS:
             self._predictions.append((partition, rows))
             self._made.update(zip(keys, rows["at"].cast(pa.int64()).to_pylist(), strict=True))
@@ -126,10 +134,14 @@ class _Found:
             self._labelled.update(keys)
 
     def complete(self, wanted: int, newest_unread: datetime) -> bool:
-        """Whether the newest `wanted` labelled rows are all here, given the newest prediction that any unread file speaks of."""
+        """Whether the newest `wanted` labelled rows in no quarantine are here, given the newest prediction that an unread file has.
+
+        Those in quarantine do not count: a long incident would otherwise crowd out the good rows before it.
+        """
         if min(len(self._made), len(self._labelled)) < wanted:
             return False
-        made = sorted((at for key, at in self._made.items() if key in self._labelled), reverse=True)
+        good = self._labelled - self._quarantined
+        made = sorted((at for key, at in self._made.items() if key in good), reverse=True)
         if len(made) < wanted:
             return False
         return made[wanted - 1] > (newest_unread - EPOCH) // timedelta(microseconds=1)

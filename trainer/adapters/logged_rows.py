@@ -16,13 +16,23 @@ from trainer.dataset import LoggedLabel, LoggedPrediction
 
 Key: TypeAlias = tuple[int, int]
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NO_FLAGS: Final = "[]"
 
 
 def predictions_of(tables: Sequence[tuple[int, pa.Table]], wanted: AbstractSet[Key]) -> list[LoggedPrediction]:
     """The predictions of those identities, from (partition, table) in the lake's form."""
     return [
-        LoggedPrediction(epoch=epoch, seq=seq, at=at, partition=partition, offset=offset, features=features)
-        for (epoch, seq), partition, at, offset, features in _chosen(tables, wanted, _features)
+        LoggedPrediction(
+            epoch=epoch,
+            seq=seq,
+            at=at,
+            partition=partition,
+            offset=offset,
+            features=features,
+            quarantined=bool(quarantined),
+            flags=flags,
+        )
+        for (epoch, seq), partition, at, offset, (features, quarantined, flags) in _chosen(tables, wanted, _served)
     ]
 
 
@@ -34,6 +44,11 @@ def labels_of(tables: Sequence[tuple[int, pa.Table]], wanted: AbstractSet[Key]) 
     ]
 
 
+def keys_of(table: pa.Table) -> list[Key]:
+    """The rows' identities."""
+    return list(zip(table["epoch"].to_pylist(), table["seq"].to_pylist(), strict=True))
+
+
 def _chosen(
     tables: Sequence[tuple[int, pa.Table]], wanted: AbstractSet[Key], content: Any
 ) -> Iterator[tuple[Key, int, Any, int, Any]]:
@@ -41,7 +56,7 @@ def _chosen(
         return iter(())
     whole = pa.concat_tables([table for _, table in tables])
     partitions = [partition for partition, table in tables for _ in range(table.num_rows)]
-    keys = list(zip(whole["epoch"].to_pylist(), whole["seq"].to_pylist(), strict=True))
+    keys = keys_of(whole)
     chosen = [key in wanted for key in keys]
     rows = whole.filter(pa.array(chosen, type=pa.bool_())).combine_chunks()
     # By hand: Arrow makes each time zone anew, which takes ten times as long.
@@ -54,6 +69,16 @@ def _chosen(
         content(rows),
         strict=True,
     )
+
+
+def _served(table: pa.Table) -> Iterator[tuple[dict[str, Scalar], bool | None, tuple[str, ...]]]:
+    return zip(_features(table), table["quarantined"].to_pylist(), _flags(table), strict=True)
+
+
+def _flags(table: pa.Table) -> list[tuple[str, ...]]:
+    decode = msgspec.json.Decoder(tuple[str, ...]).decode
+    # Null where the lake is older than the column.
+    return [decode(text) if text and text != NO_FLAGS else () for text in table["flags"].to_pylist()]
 
 
 def _features(table: pa.Table) -> list[dict[str, Scalar]]:
