@@ -1,6 +1,6 @@
-"""The healing loop replayed without Kafka on the electricity stream, in order and shuffled, beside the clock and no training.
+"""The healing loop replayed without Kafka on the electricity stream: in order, shuffled, and in a world that comes and goes.
 
-`make bench NAME=loop_replay` (`QUICK=1`: fewer copies). The last line is one JSON object; see docs/benchmarks.md.
+Beside it the clock, no training, and the same loop without recall. `make bench NAME=loop_replay` (`QUICK=1`: fewer copies). The last line is one JSON object; see docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -18,32 +18,87 @@ from homeostat.demo.stream import DATA
 from homeostat.demo_policy import DEMO_POLICY
 from homeostat.electricity import Columns, load
 from homeostat.offline import clock_errors, fit
-from homeostat.offline_loop import LoopReplay, replay_loop
+from homeostat.offline_loop import replay_loop
+from homeostat.offline_result import LoopReplay
 from streams.policy import Policy
 
 LOOKS: Final = (6, 10, 17, 25, 50)
 """Rows between two looks at the evidence: what a machine's speed decides in the real loop."""
 
+TURN_ROWS: Final = 2_000
+TURNS: Final = 10
+"""Of the recurring stream; the first one is what the first release is trained on."""
 
-def perturbed(rng: np.random.Generator) -> Policy:
-    """The demo's policy with a window up to 90 rows longer or shorter: the same experiment with other luck."""
-    window = DEMO_POLICY.training.window_rows + int(rng.integers(-90, 91))
-    return msgspec.structs.replace(DEMO_POLICY, training=msgspec.structs.replace(DEMO_POLICY.training, window_rows=window))
+
+def perturbed(rng: np.random.Generator, policy: Policy = DEMO_POLICY) -> Policy:
+    """The policy with a window up to 2 % longer or shorter: the same experiment with other luck."""
+    most = policy.training.window_rows // 50
+    window = policy.training.window_rows + int(rng.integers(-most, most + 1))
+    return msgspec.structs.replace(policy, training=msgspec.structs.replace(policy.training, window_rows=window))
+
+
+def without_recall(policy: Policy) -> Policy:
+    """The same, where what is bought is always a training."""
+    return msgspec.structs.replace(policy, recall=msgspec.structs.replace(policy.recall, enabled=False))
 
 
 def told(kind: str, number: int, copy: LoopReplay) -> LoopReplay:
     """Show progress."""
-    print(f"{kind} {number}: {copy.trainings} trainings, {len(copy.promoted)} promoted, accuracy {copy.accuracy:.4f}", flush=True)
+    print(
+        f"{kind} {number}: {copy.trainings} trainings, {len(copy.recalls)} recalls, {len(copy.promoted)} promoted, "
+        f"accuracy {copy.accuracy:.4f}",
+        flush=True,
+    )
     return copy
 
 
-def in_order(columns: Columns, copies: int, seed: int) -> list[LoopReplay]:
+def in_order(columns: Columns, copies: int, seed: int, policy: Policy = DEMO_POLICY, kind: str = "in order") -> list[LoopReplay]:
     """Copies of the replay in order, each with other luck."""
     rng = np.random.default_rng(seed)
     return [
-        told("in order", number, replay_loop(columns, perturbed(rng), look_rows=int(rng.choice(LOOKS)), seed=seed + number))
+        told(kind, number, replay_loop(columns, perturbed(rng, policy), look_rows=int(rng.choice(LOOKS)), seed=seed + number))
         for number in range(copies)
     ]
+
+
+def recurring(columns: Columns, seed: int) -> Columns:
+    """Rows in random order, where nothing changes but the world: as it was for two turns, turned, back, turned, and so on."""
+    turned = [(turn * TURN_ROWS, (turn + 1) * TURN_ROWS) for turn in range(2, TURNS, 2)]
+    return columns.shuffled(seed).part(0, TURNS * TURN_ROWS).turned(turned)
+
+
+def in_turns(columns: Columns, copies: int, seed: int, policy: Policy, kind: str) -> list[LoopReplay]:
+    """Copies of the recurring stream, each of other rows. The window is half a turn: a longer one would mix the worlds."""
+    short = msgspec.structs.replace(policy, training=msgspec.structs.replace(policy.training, window_rows=TURN_ROWS // 2))
+    return [
+        told(kind, number, replay_loop(recurring(columns, seed + number), short, look_rows=25, seed=seed + number))
+        for number in range(copies)
+    ]
+
+
+def wrong_in_a_return(copies: list[LoopReplay]) -> float:
+    """Wrong answers in a turn whose world had been there before, in the mean."""
+    turns = [copy.wrong[turn * TURN_ROWS : (turn + 1) * TURN_ROWS].sum() for copy in copies for turn in range(2, TURNS - 1)]
+    return round(float(np.mean(turns)), 1)
+
+
+def recurring_figures(columns: Columns, copies: int, seed: int) -> dict[str, float]:
+    """A world that comes back, with recall and without."""
+    with_it = in_turns(columns, copies, seed, DEMO_POLICY, "in turns")
+    without = in_turns(columns, copies, seed, without_recall(DEMO_POLICY), "in turns, no recall")
+    return {
+        "recurring_accuracy": round(statistics.fmean([copy.accuracy for copy in with_it]), 4),
+        "recurring_accuracy_without_recall": round(statistics.fmean([copy.accuracy for copy in without]), 4),
+        "recurring_trainings": round(statistics.fmean([copy.trainings for copy in with_it]), 2),
+        "recurring_trainings_without_recall": round(statistics.fmean([copy.trainings for copy in without]), 2),
+        "recurring_recalls": round(statistics.fmean([len(copy.recalls) for copy in with_it]), 2),
+        "recurring_recalls_promoted": round(statistics.fmean([copy.recalls_promoted for copy in with_it]), 2),
+        "recurring_wrong_in_a_return": wrong_in_a_return(with_it),
+        "recurring_wrong_in_a_return_without_recall": wrong_in_a_return(without),
+        "recurring_returns": TURNS - 3,
+        "recurring_turn_rows": TURN_ROWS,
+        "recurring_copies": copies,
+    }
 
 
 def proved(copy: LoopReplay, columns: Columns) -> bool:
@@ -59,10 +114,11 @@ def proved(copy: LoopReplay, columns: Columns) -> bool:
 def main() -> None:
     """Run, and print the figures."""
     seed, quick = int(os.environ.get("SEED", "0")), os.environ.get("QUICK", "") == "1"
-    copies, shuffles = (10, 10) if quick else (40, 26)
+    copies, shuffles, turning = (10, 10, 3) if quick else (40, 26, 20)
     columns = load(DATA)
     frozen = 1.0 - float(fit(columns, 0, columns.first_rows).wrong[columns.first_rows :].mean())
     ordered = in_order(columns, copies, seed)
+    trained = in_order(columns, copies, seed, without_recall(DEMO_POLICY), "in order, no recall")
     nulls = [
         told("shuffled", number, replay_loop(columns.shuffled(seed + number), DEMO_POLICY, seed=seed))
         for number in range(shuffles)
@@ -87,8 +143,14 @@ def main() -> None:
         "over_frozen_proved_share": round(statistics.fmean(shown), 3),
         "copies": copies,
         "null_trainings": [copy.trainings for copy in nulls],
+        "recalls_mean": round(statistics.fmean([len(copy.recalls) for copy in ordered]), 2),
+        "recalls_promoted_mean": round(statistics.fmean([copy.recalls_promoted for copy in ordered]), 2),
+        "accuracy_without_recall_mean": round(statistics.fmean([copy.accuracy for copy in trained]), 4),
+        "trainings_without_recall_mean": round(statistics.fmean([copy.trainings for copy in trained]), 2),
+        "null_recalls": [len(copy.recalls) for copy in nulls],
         "null_none_share": round(statistics.fmean([copy.trainings == 0 for copy in nulls]), 3),
         "shuffles": shuffles,
+        **recurring_figures(columns, turning, seed),
         "seed": seed,
         "quick": quick,
     }

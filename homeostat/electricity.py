@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,17 @@ class Columns:
         """The same rows in random order, first tenth included: its reference and its stream are alike, nothing changes."""
         order = np.random.default_rng(seed).permutation(len(self))
         return Columns(features=self.features[order], labels=self.labels[order])
+
+    def turned(self, stretches: Iterable[tuple[int, int]]) -> Columns:
+        """The same rows, but with the other class in rows [begin, end) of each stretch: another world, and back."""
+        labels = self.labels.copy()
+        for begin, end in stretches:
+            labels[begin:end] = 1 - labels[begin:end]
+        return Columns(features=self.features, labels=labels)
+
+    def part(self, begin: int, end: int) -> Columns:
+        """Rows [begin, end)."""
+        return Columns(features=self.features[begin:end], labels=self.labels[begin:end])
 
 
 def load(path: Path) -> Columns:

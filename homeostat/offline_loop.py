@@ -1,4 +1,4 @@
-"""The whole loop replayed without Kafka: staleness, training, gate and canary exactly as the controller folds them.
+"""The whole loop replayed without Kafka: staleness, recall, training, gate and canary exactly as the controller folds them.
 
 Rows are numbered as in the stream. A label is known 48 rows later; the sender waits for the loop at its sync points, so a
 training costs no rows and evidence comes once a sync. Where the real loop draws lots (which rows the candidate answers)
@@ -20,46 +20,15 @@ from homeostat.demo.calendar import next_stop
 from homeostat.demo_policy import IDLE_SYNC_ROWS, LABEL_DELAY_ROWS, ROLLOUT_SYNC_ROWS
 from homeostat.electricity import BEGIN, STEP, Columns
 from homeostat.offline import Fitted, Wrong, fit
+from homeostat.offline_result import LoopReplay, Tried
 from serving import canary
 from serving.canary import CandidateReady, ChampionSet, Rollout, Shift
 from streams.events import UNIT, ArmEvidence, EvidenceGathered, derived_id
 from streams.policy import Policy
+from trainer import recall
 
 _NOON: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Controller time stands still: no deadline passes in a replay."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """One training bought, and what became of it."""
-
-    due: int
-    """Row at which it was bought."""
-    outcome: str
-    ended: int
-    """Row from which the candidate was champion, or was out."""
-    shadow_labelled: int
-    """Labelled rows when shadow decided."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoopReplay:
-    """What one replay came to."""
-
-    accuracy: float
-    trainings: int
-    tried: tuple[Tried, ...]
-    wrong: Wrong
-    """Per streamed row whether the answer given was wrong."""
-
-    def count(self, outcome: str) -> int:
-        """Trainings that ended so: promoted | gate | CandidateRejected | RolledBack | open."""
-        return sum(1 for one in self.tried if one.outcome == outcome)
-
-    @property
-    def promoted(self) -> tuple[Tried, ...]:
-        """Those that serve, or served."""
-        return tuple(one for one in self.tried if one.outcome == "promoted")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,12 +53,19 @@ class _Loop:
     wrong: list[Wrong] = field(default_factory=list)
     """Of the answers given, stretch by stretch."""
     trainings: int = 0
+    recalled: str = ""
+    """The release under trial, if it came from a recall."""
     tried: list[Tried] = field(default_factory=list)
 
 
-def replay_loop(columns: Columns, policy: Policy, *, look_rows: int = ROLLOUT_SYNC_ROWS, seed: int = 0) -> LoopReplay:
-    """Replay the stream after its first tenth, with the demo's stops. `look_rows`: most rows between two looks at evidence."""
-    first = columns.first_rows
+def replay_loop(
+    columns: Columns, policy: Policy, *, look_rows: int = ROLLOUT_SYNC_ROWS, seed: int = 0, start: int | None = None
+) -> LoopReplay:
+    """Replay the stream after its first `start` rows (a tenth), with the demo's stops.
+
+    `look_rows`: most rows between two looks at evidence.
+    """
+    first = columns.first_rows if start is None else start
     champion = fit(columns, 0, first, _parameters(policy))
     rollout, _ = canary.advance(Rollout(), ChampionSet("first", _NOON), policy.canary)
     loop = _Loop(
@@ -201,7 +177,9 @@ def _advance(loop: _Loop, event: canary.Event, row: int) -> None:
 
 
 def _ended(loop: _Loop, outcome: str, row: int) -> None:
-    loop.tried.append(Tried(due=loop.due, outcome=outcome, ended=row, shadow_labelled=loop.shadow_labelled))
+    recalled, loop.recalled = bool(loop.recalled), ""
+    ended = Tried(due=loop.due, outcome=outcome, ended=row, shadow_labelled=loop.shadow_labelled, recalled=recalled)
+    loop.tried.append(ended)
     loop.shadow_labelled = 0
 
 
@@ -220,13 +198,37 @@ def _close_periods(loop: _Loop, row: int) -> None:
         measured = PeriodMeasured(rows=end - begin, difference=loss, row_variance=loss * (1.0 - loss))
         loop.account, (assessment,) = staleness.advance(loop.account, measured, loop.policy.staleness)
         if assessment.buy:
-            _train(loop, row)
+            _bought(loop, row)
+
+
+def _bought(loop: _Loop, row: int) -> None:
+    """As the controller does: a release that served before, if one is proved better; else a training."""
+    loop.due = row
+    loop.account, _ = staleness.advance(loop.account, TrainingTaken(), loop.policy.staleness)
+    release = _recalled(loop, row - LABEL_DELAY_ROWS)
+    if release:
+        loop.recalled, loop.scored_from[release] = release, row
+        _advance(loop, CandidateReady(release=release, run=f"recall-{row}", at=_NOON), row)
+    else:
+        _train(loop, row)
+
+
+def _recalled(loop: _Loop, known: int) -> str:
+    policy, champion = loop.policy.recall, loop.models[loop.rollout.champion]
+    if not policy.enabled:
+        return ""
+    archive = [name for name in reversed(loop.rollout.served) if name != loop.rollout.champion][: policy.releases]
+    tried = []
+    for name in archive:
+        begin = max(known - policy.rows, loop.models[name].trained_until, champion.trained_until)
+        losses = [model.wrong[begin:known].astype(np.float64) for model in (loop.models[name], champion)]
+        tried.append(recall.Tried(release=name, losses=losses[0], champion=losses[1]))
+    return recall.judge(tried, rows=policy.rows, alpha=policy.alpha, least_gain=loop.policy.training.gate_margin).release
 
 
 def _train(loop: _Loop, row: int) -> None:
     policy, known = loop.policy.training, row - LABEL_DELAY_ROWS
-    loop.trainings, loop.due = loop.trainings + 1, row
-    loop.account, _ = staleness.advance(loop.account, TrainingTaken(), loop.policy.staleness)
+    loop.trainings += 1
     begin, cut = max(known - policy.window_rows, 0), known - policy.holdout_rows
     candidate = fit(loop.columns, begin, cut, _parameters(loop.policy))
     held_back = max(policy.holdout_rows, 1)

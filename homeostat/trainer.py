@@ -8,20 +8,22 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias, assert_never
 
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
+from homeostat.pools import Pools
 from streams import metric_names as metrics
 from streams import topics
 from streams.adapters.confluent import ConfluentReader, ConfluentWriter
+from streams.adapters.crash_points import CrashOnce
 from streams.adapters.prometheus import Meters
 from streams.adapters.secret import load_or_create_key
 from streams.adapters.status_server import StatusServer
 from streams.adapters.store import DirectoryStore
 from streams.codec import Undecodable, decode_json, encode_json
-from streams.events import Decided, TrainingFailed, TrainingFinished, TrainingOrder
+from streams.events import Decided, RecallFinished, TrainingFailed, TrainingFinished, TrainingOrder
 from streams.ports import LogReader, LogUnavailable, LogWriter, Message, Outgoing, PositionLost
 from streams.prediction_id import Sealer
 from trainer.adapters.formats import FORMATS
@@ -32,6 +34,7 @@ from trainer.adapters.ray_pool import RayPool
 from trainer.adapters.ray_process import RayPlace
 from trainer.adapters.run_index import RunIndex
 from trainer.open_runs import OpenRuns, answered, decided
+from trainer.recall_run import nothing_recalled
 from trainer.run import failed, run_order
 from trainer.trial import PoolFailed, TrialPool
 from trainer.workshop import Facts, Workshop
@@ -42,30 +45,10 @@ BATCH: Final = 1_000
 WRITE_S: Final = 10.0
 RETRY_S: Final = 1.0
 EARLIEST: Final = -2
+Result: TypeAlias = RecallFinished | TrainingFinished | TrainingFailed
 _PLACES: Final = [(topics.DECISIONS, number) for number in range(topics.named(topics.DECISIONS).partitions)]
 
 log = logging.getLogger("homeostat.trainer")
-
-
-class Pools:
-    """The Ray pool: started ahead of the first order, and again when it did not start."""
-
-    def __init__(self, start: Callable[[], TrialPool]) -> None:
-        self._start = start
-        self._pool: TrialPool | None = None
-
-    def warm(self) -> TrialPool:
-        """A pool that is up. Raises PoolFailed."""
-        if self._pool is None:
-            began = time.monotonic()
-            self._pool = self._start()
-            log.info("%s ready after %.1f s", self._pool.executor, time.monotonic() - began)
-        return self._pool
-
-    def close(self) -> None:
-        """Stop Ray."""
-        if self._pool is not None:
-            self._pool.close()
 
 
 class Trainer:
@@ -110,6 +93,7 @@ class Trainer:
         return {"decisions": dict(self.positions), "open": {model: order.run for model, order in self.runs.orders.items()}}
 
     def _answer(self, model: str, order: TrainingOrder, writer: LogWriter) -> None:
+        self._shop.crash.reached("trainer:ordered")
         log.info("%s: run %s, attempt %d, as of %s", model, order.run, order.attempt, order.as_of.isoformat())
         result = self._run(model, order)
         if isinstance(result, TrainingFailed) and self._stop.is_set():
@@ -119,18 +103,22 @@ class Trainer:
         if self._write(result, writer):
             self.runs = answered(self.runs, model, order)
 
-    def _run(self, model: str, order: TrainingOrder) -> TrainingFinished | TrainingFailed:
+    def _run(self, model: str, order: TrainingOrder) -> Result:
         try:
-            return run_order(order, model, dataclasses.replace(self._shop, pool=self._pools.warm()))
+            # A recall fits nothing: it needs no workers, and does not wait for them.
+            shop = self._shop if order.recall else dataclasses.replace(self._shop, pool=self._pools.warm())
+            return run_order(order, model, shop)
         except PoolFailed as error:
             return failed(order, model, self._shop, str(error), retryable=True)
         # The one boundary: whatever goes wrong in a run ends that attempt, not the trainer and every other model's training.
         except Exception as error:
             log.exception("%s: run %s, attempt %d", model, order.run, order.attempt)
             reason = f"fault in the trainer, see its log: {type(error).__name__}: {error}"
+            if order.recall:
+                return nothing_recalled(order, model, self._shop, reason)
             return failed(order, model, self._shop, reason, retryable=True)
 
-    def _write(self, result: TrainingFinished | TrainingFailed, writer: LogWriter) -> bool:
+    def _write(self, result: Result, writer: LogWriter) -> bool:
         """Write until the broker has it (the id makes repeats harmless); False: stopped before that."""
         record = Outgoing(topic=topics.CONTROL, key=result.model.encode(), value=encode_json(result))
         while not self._stop.is_set():
@@ -140,24 +128,31 @@ class Trainer:
                 log.warning("result of run %s not written yet: %s", result.run, error)
                 self._stop.wait(RETRY_S)
             else:
+                self._shop.crash.reached("trainer:result_written")
                 return True
         return False
 
-    def _meter(self, result: TrainingFinished | TrainingFailed) -> None:
-        if isinstance(result, TrainingFinished):
-            outcome = "passed" if result.passed else "refused"
-            log.info("%s: run %s %s in %.2f s: %s", result.model, result.run, outcome, result.seconds, result.reason)
-            self._meters.histogram(metrics.RUN_SECONDS, model=result.model).observe(result.seconds)
-            trials = sum(name.startswith("trial_loss") for name in result.numbers)
-            self._meters.counter(metrics.TRIALS, model=result.model).inc(trials)
-        else:
-            outcome = "interrupted" if result.retryable else "failed"
-            log.warning("%s: run %s %s: %s", result.model, result.run, outcome, result.reason)
+    def _meter(self, result: Result) -> None:
+        match result:
+            case RecallFinished():
+                outcome = "recalled" if result.release else "not_recalled"
+                log.info("%s: run %s %s: %s", result.model, result.run, outcome, result.reason)
+            case TrainingFinished():
+                outcome = "passed" if result.passed else "refused"
+                log.info("%s: run %s %s in %.2f s: %s", result.model, result.run, outcome, result.seconds, result.reason)
+                self._meters.histogram(metrics.RUN_SECONDS, model=result.model).observe(result.seconds)
+                trials = sum(name.startswith("trial_loss") for name in result.numbers)
+                self._meters.counter(metrics.TRIALS, model=result.model).inc(trials)
+            case TrainingFailed():
+                outcome = "interrupted" if result.retryable else "failed"
+                log.warning("%s: run %s %s: %s", result.model, result.run, outcome, result.reason)
+            case _:
+                assert_never(result)
         self._meters.counter(metrics.RUNS, model=result.model, outcome=outcome).inc()
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
-    """Train until `stop`."""
+def run(settings: Settings, stop: threading.Event, start: Callable[[], TrialPool] | None = None) -> None:
+    """Train until `stop`; `start`: another pool than Ray's."""
     registry = CollectorRegistry()
     meters = Meters(registry)
     place = RayPlace(directory=settings.root / "ray", cpus=settings.ray_cpus, address=settings.ray_address)
@@ -166,7 +161,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         log.warning("a Ray worker died; its trial runs again on a new one")
         meters.counter(metrics.WORKERS_LOST).inc()
 
-    pools = Pools(lambda: RayPool(place, lost=lost, stopped=stop.is_set))
+    pools = Pools(start or (lambda: RayPool(place, lost=lost, stopped=stop.is_set)))
     rows = ConfluentReader(settings.bootstrap_servers)
     trainer = Trainer(workshop(settings, rows), pools, meters, stop)
     server = StatusServer(settings.trainer_port, registry, trainer.position)
@@ -214,4 +209,5 @@ def workshop(settings: Settings, rows: LogReader) -> Workshop:
         wall_clock=lambda: datetime.now(UTC),
         seconds=time.perf_counter,
         facts=Facts(environment=environment(), commit=commit()),
+        crash=CrashOnce(settings.crash_at, settings.crashed),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from streams.contract import Contract, class_name
+from streams.crash_points import NOWHERE, CrashPoints
 from streams.events import Scalar, derived_id
 from streams.policy import Policy
 from streams.release import BlobStore, Release, encode
@@ -35,6 +36,7 @@ def first_release(
     facts: Facts = NO_FACTS,
     seconds: Callable[[], float] | None = None,
     created: datetime | None = None,
+    crash: CrashPoints = NOWHERE,
 ) -> tuple[str, str]:
     """Infer the contract, train on all rows (columns in time order), store everything; returns (release, contract) digests.
 
@@ -43,14 +45,17 @@ def first_release(
     """
     contract = infer_contract(model, table, target, policy.training.task)
     contract_digest = store.put(encode(contract))
+    crash.reached("registration:contract_stored")
     dataset = _dataset(contract, table)
     reasons = validate(dataset, contract, policy.training)
     if reasons:
         raise BadTable("the table cannot be trained on: " + " ".join(reasons))
     data = formats.to_parquet(dataset.table, contract)
     data_digest = store.put(data)
+    crash.reached("registration:data_stored")
     described = manifest(contract=contract, contract_digest=contract_digest, dataset=dataset, data=data_digest, as_of=None)
     stored = StoredDataset(manifest=store.put(encode(described)), data=data_digest, bytes=len(data))
+    crash.reached("registration:dataset_stored")
     watch = Stopwatch(seconds or (lambda: 0.0))
     fitted = fit(
         contract=contract,
@@ -63,7 +68,7 @@ def first_release(
         watch=watch,
         limit_s=policy.admission.deadline.total_seconds(),
     )
-    outputs = _outputs(store, contract, contract_digest, dataset.table, fitted)
+    outputs = _outputs(store, contract, contract_digest, dataset.table, fitted, crash)
     run = derived_id(model, "registration", stored.manifest, seed)
     card = registration_card(
         model=model,
@@ -81,21 +86,31 @@ def first_release(
         created=created,
         facts=facts,
     )
+    card_digest = store.put(encode(card))
+    crash.reached("registration:card_stored")
     release = Release(
         model=model,
         artefact=outputs["artefact"],
         format=formats.artefact,
         contract=contract_digest,
         profile=outputs["profile"],
-        card=store.put(encode(card)),
+        card=card_digest,
         run=run,
     )
-    return store.put(encode(release)), contract_digest
+    release_digest = store.put(encode(release))
+    crash.reached("registration:stored")
+    return release_digest, contract_digest
 
 
-def _outputs(store: BlobStore, contract: Contract, contract_digest: str, table: Table, fitted: Fitted) -> dict[str, str]:
+def _outputs(
+    store: BlobStore, contract: Contract, contract_digest: str, table: Table, fitted: Fitted, crash: CrashPoints
+) -> dict[str, str]:
     profile = profile_of(contract, contract_digest, table, fitted)
-    return {"artefact": store.put(fitted.artefact), "profile": store.put(encode(profile))}
+    artefact = store.put(fitted.artefact)
+    crash.reached("registration:artefact_stored")
+    outputs = {"artefact": artefact, "profile": store.put(encode(profile))}
+    crash.reached("registration:profile_stored")
+    return outputs
 
 
 def _dataset(contract: Contract, table: Mapping[str, Sequence[Scalar]]) -> Dataset:

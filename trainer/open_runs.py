@@ -1,15 +1,18 @@
-"""Which runs the trainer still owes a result, folded from `decisions`: at most one for each model."""
+"""Which orders the trainer still owes a result, folded from `decisions`: at most one for each model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from streams.events import Decided, TrainingOrder
 
-OPENING: Final = frozenset({"TrainingStarted", "TrainingRetried"})
-CLOSING: Final = frozenset({"TrainingEnded", "CandidateRejected", "ShadowStarted"})
+OPENING: Final = frozenset({"RecallStarted", "TrainingStarted", "TrainingRetried"})
+CLOSING: Final = frozenset({"Recalled", "TrainingEnded", "CandidateRejected", "ShadowStarted"})
+
+Asked: TypeAlias = tuple[str, int, bool]
+"""Run, attempt, and whether releases were to be recalled: the training that follows a recall is another order of the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +20,12 @@ class OpenRuns:
     """Orders by model, oldest first. `answered` holds what was answered since this process began, one entry a model."""
 
     orders: Mapping[str, TrainingOrder] = field(default_factory=dict)
-    answered: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    answered: Mapping[str, Asked] = field(default_factory=dict)
 
     def next(self) -> tuple[str, TrainingOrder] | None:
         """The oldest order that is not answered yet, with its model."""
         for model, order in self.orders.items():
-            if self.answered.get(model) != (order.run, order.attempt):
+            if self.answered.get(model) != _asked(order):
                 return model, order
         return None
 
@@ -42,4 +45,8 @@ def decided(runs: OpenRuns, record: Decided) -> OpenRuns:
 
 def answered(runs: OpenRuns, model: str, order: TrainingOrder) -> OpenRuns:
     """After the broker has the result: the order stays open until the controller has decided on it."""
-    return OpenRuns(orders=runs.orders, answered={**runs.answered, model: (order.run, order.attempt)})
+    return OpenRuns(orders=runs.orders, answered={**runs.answered, model: _asked(order)})
+
+
+def _asked(order: TrainingOrder) -> Asked:
+    return order.run, order.attempt, bool(order.recall)

@@ -37,7 +37,7 @@ class RunCard(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str]
     """By role: dataset (manifest), rows (Parquet), registration (Parquet), champion (release), contract."""
     outputs: dict[str, str]
-    """By role: artefact, profile. Without them where the gate refused."""
+    """By role: artefact, profile; kept where the gate refused, too. Empty: the model said things that are no numbers."""
     parameters: dict[str, float]
     seeds: dict[str, int]
     created: datetime | None

@@ -45,8 +45,16 @@ def _rows(fitted: Table, policy: TrainingPolicy) -> Iterator[str]:
     if fitted.rows < policy.minimum_rows:
         yield (
             f"{fitted.rows} rows to train on beside {policy.holdout_rows} kept for the gate, {policy.minimum_rows} are needed: "
-            "wait for labels, or lower minimum_rows."
+            f"{_remedy(policy)}, or lower minimum_rows."
         )
+
+
+def _remedy(policy: TrainingPolicy) -> str:
+    """A window that is too short in itself is filled by no waiting."""
+    least = policy.minimum_rows + policy.holdout_rows
+    if policy.window_rows < least:
+        return f"ask for a window of {least} rows or more (it was {policy.window_rows})"
+    return "wait for labels"
 
 
 def _target(fitted: Table, contract: Contract, policy: TrainingPolicy) -> Iterator[str]:

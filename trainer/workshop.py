@@ -5,29 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.contract import Contract
+from streams.crash_points import NOWHERE, CrashPoints
 from streams.encoding import Matrix
-from streams.events import TrainingFinished
+from streams.events import RecallFinished, TrainingFinished
 from streams.release import BlobStore
 from trainer.dataset import RowSource
 from trainer.runcard import Environment
 from trainer.table import Table
 from trainer.trial import TrialData, TrialPool
 
+ACTOR: Final = "trainer"
+"""Who says what a run came to."""
+
+Result = TypeVar("Result", TrainingFinished, RecallFinished)
+
 
 class Results(Protocol):
-    """Results by run id, kept for good: one run has one result."""
+    """Results by run and stage (recall, training), kept for good: a stage of a run has one result."""
 
-    def find(self, run: str) -> TrainingFinished | None:
-        """What that run ended with, if it has ended."""
+    def find(self, run: str, stage: type[Result]) -> Result | None:
+        """What that stage ended with, if it has ended."""
 
-    def keep(self, result: TrainingFinished) -> TrainingFinished:
-        """Store the result unless the run has one already; returns the one that counts."""
+    def keep(self, result: Result) -> Result:
+        """Store the result unless the stage has one already; returns the one that counts."""
 
 
 class Model(Protocol):
@@ -77,3 +83,4 @@ class Workshop:
     seconds: Seconds
     """A clock that only runs forward."""
     facts: Facts = NO_FACTS
+    crash: CrashPoints = NOWHERE

@@ -1,4 +1,4 @@
-"""One run has one result for good, whoever asks and however many race."""
+"""One stage of a run has one result for good, whoever asks and however many race."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.events import TrainingFinished
+from streams.events import RecallFinished, TrainingFinished
 from tests.core.trainer_rows import minute
 from tests.core.training_shop import MemoryResults
 from trainer.adapters.run_index import RunIndex
@@ -31,14 +31,29 @@ def results(request: pytest.FixtureRequest, tmp_path: Path) -> Results:
 
 def test_a_run_without_a_result_has_none(results: Results) -> None:
     """So that it is carried out."""
-    assert results.find("a") is None
+    assert results.find("a", TrainingFinished) is None
 
 
 def test_the_first_result_counts(results: Results) -> None:
     """A second one, equal or not, is answered with it."""
     assert results.keep(result("a", "first")) == result("a", "first")
     assert results.keep(result("a", "second")) == result("a", "first")
-    assert results.find("a") == result("a", "first")
+    assert results.find("a", TrainingFinished) == result("a", "first")
+
+
+def recalled(run: str, release: str) -> RecallFinished:
+    """The answer of the stage before."""
+    return RecallFinished(id="i", at=minute(1), model="m", actor="trainer", reason="", run=run, attempt=1, release=release)
+
+
+def test_a_recall_and_the_training_after_it_do_not_answer_for_each_other(results: Results) -> None:
+    """One run, two results."""
+    assert results.keep(recalled("a", "")) == recalled("a", "")
+    assert results.find("a", TrainingFinished) is None
+    assert results.keep(result("a")) == result("a")
+    assert results.keep(recalled("a", "late")) == recalled("a", "")
+    assert results.find("a", RecallFinished) == recalled("a", "")
+    assert results.find("a", TrainingFinished) == result("a")
 
 
 def test_one_of_many_that_race_wins(tmp_path: Path) -> None:
@@ -55,7 +70,7 @@ def test_one_of_many_that_race_wins(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(10)
     assert len(told) == 8
-    assert {msgspec.json.encode(one) for one in told} == {msgspec.json.encode(index.find("a"))}
+    assert {msgspec.json.encode(one) for one in told} == {msgspec.json.encode(index.find("a", TrainingFinished))}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -63,4 +78,4 @@ def test_one_of_many_that_race_wins(tmp_path: Path) -> None:
 def test_only_plain_ids_become_file_names(tmp_path: Path, run: str) -> None:
     """No id leads out of the directory."""
     with pytest.raises(ValueError, match="is not made of letters"):
-        RunIndex(tmp_path).find(run)
+        RunIndex(tmp_path).find(run, TrainingFinished)

@@ -8,14 +8,15 @@ from tests.core.trainer_rows import START
 from trainer.open_runs import OpenRuns, answered, decided
 
 
-def order(run: str, attempt: int = 1) -> TrainingOrder:
+def order(run: str, attempt: int = 1, *, recall: tuple[str, ...] = ()) -> TrainingOrder:
     """An order of that run."""
-    return TrainingOrder(run=run, attempt=attempt, champion="c", policy=Policy(), as_of=START, seed=1, cause="x")
+    return TrainingOrder(run=run, attempt=attempt, champion="c", policy=Policy(), as_of=START, seed=1, cause="x", recall=recall)
 
 
 def decision(kind: str, run: str, model: str = "m", attempt: int = 1) -> Decided:
     """A decision of that kind, with an order where it has one."""
-    ordered = order(run, attempt) if kind in ("TrainingStarted", "TrainingRetried") else None
+    recall = ("old",) if kind == "RecallStarted" else ()
+    ordered = order(run, attempt, recall=recall) if kind in ("RecallStarted", "TrainingStarted", "TrainingRetried") else None
     return Decided(
         id="d", at=START, model=model, kind=kind, why="", run=run, order=ordered, cause="x", partition=0, offset=0, core="1"
     )
@@ -56,3 +57,19 @@ def test_one_order_waits_for_each_model_and_the_oldest_comes_first() -> None:
     assert list(runs.orders) == ["other", "m"]
     assert runs.next() == ("other", order("n"))
     assert runs.orders["m"] == order("b")
+
+
+def test_a_recall_is_open_until_it_is_decided() -> None:
+    """Its release goes to shadow, or the run is ended."""
+    assert after(decision("RecallStarted", "a")).next() == ("m", order("a", recall=("old",)))
+    for kind in ("Recalled", "TrainingEnded"):
+        assert after(decision("RecallStarted", "a"), decision(kind, "a")).next() is None
+
+
+def test_the_training_that_follows_a_recall_is_another_order_of_the_run() -> None:
+    """Answered is the recall, same run and same attempt: the training is still owed."""
+    recalled = answered(after(decision("RecallStarted", "a")), "m", order("a", recall=("old",)))
+    assert recalled.next() is None
+    runs = decided(recalled, decision("TrainingStarted", "a"))
+    assert runs.next() == ("m", order("a"))
+    assert answered(runs, "m", order("a")).next() is None

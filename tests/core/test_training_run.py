@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from streams.encoding import Matrix
 from streams.events import TrainingFailed, TrainingFinished, derived_id
 from streams.policy import Policy
 from streams.ports import LogUnavailable
@@ -19,6 +23,7 @@ from trainer.dataset import LoggedRows, Manifest
 from trainer.run import run_order
 from trainer.runcard import RunCard
 from trainer.trial import PoolFailed, TrialRequest, TrialResult
+from trainer.workshop import Workshop
 
 
 def changed(**training: object) -> Policy:
@@ -103,20 +108,37 @@ def test_the_registrations_rows_are_found_through_any_later_champion() -> None:
     assert msgspec.json.decode(store.get(third.dataset), type=Manifest).registration_rows == 380
 
 
-def test_a_candidate_that_the_gate_refuses_makes_no_release_but_a_card() -> None:
-    """A margin that nothing can keep."""
+def test_a_candidate_that_the_gate_refuses_is_kept_all_the_same() -> None:
+    """A margin that nothing can keep: the release is whole and says on its card what the gate said."""
     store = MemoryStore()
     champion, _ = register(store)
     result = finished(store, champion, changed(gate_margin=-1.0))
     card = msgspec.json.decode(store.get(result.card), type=RunCard)
-    assert (result.passed, result.release, card.outputs) == (False, "", {})
+    release = load_release(store, result.release)
+    assert not result.passed
+    assert (release.card, release.parent) == (result.card, champion)
+    assert store.get(release.artefact)
+    assert load_profile(store, release.profile).rows == 400
     assert card.tags["gate"] == "refused"
+
+
+def test_a_candidate_that_says_no_numbers_makes_no_release_but_a_card() -> None:
+    """Nobody may let it in: it has no profile, and the gate's reason stands on the card."""
+    store = MemoryStore()
+    champion, _ = register(store)
+    result = run_order(order(champion), "m", speechless(workshop(store)))
+    assert isinstance(result, TrainingFinished), result
+    card = msgspec.json.decode(store.get(result.card), type=RunCard)
+    assert (result.passed, result.release, card.outputs) == (False, "", {})
+    assert "not finite" in result.reason
 
 
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
         (changed(minimum_rows=5_000), "320 rows to train on beside 80"),
+        (changed(window_rows=250), "ask for a window of 280 rows or more (it was 250), or lower minimum_rows"),
+        (changed(window_rows=60), "0 rows to train on beside 80 kept for the gate, 200 are needed"),
         (changed(parameters={"depth": 3.0}), "no parameter depth"),
         (changed(recipe="forest"), "no recipe 'forest'; there are: xgboost"),
     ],
@@ -130,6 +152,19 @@ def test_what_data_or_policy_forbid_is_not_tried_again(policy: Policy, said: str
     assert not result.retryable
     assert said in result.reason
     assert result.id == derived_id("run-1", 2, "failed")
+
+
+class Speechless:
+    """A model that was loaded and says nothing."""
+
+    def predict_matrix(self, matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """No number."""
+        return np.full(len(matrix), np.nan), None
+
+
+def speechless(shop: Workshop) -> Workshop:
+    """The same shop, where every model that is loaded is so."""
+    return replace(shop, formats=replace(shop.formats, load=lambda contract, data: Speechless()))
 
 
 class Unreachable:

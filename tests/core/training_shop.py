@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from streams.events import TrainingFinished, TrainingOrder
+from streams.events import RecallFinished, TrainingFinished, TrainingOrder
 from streams.policy import Policy, TrainingPolicy
 from streams.release import BlobMissing, digest_of
 from tests.core.trainer_rows import label, logged, minute, prediction, row
@@ -15,7 +15,7 @@ from trainer.adapters.local_pool import LocalPool
 from trainer.dataset import LoggedRows, RowSource
 from trainer.first_release import first_release
 from trainer.trial import TrialPool
-from trainer.workshop import Workshop
+from trainer.workshop import Result, Workshop
 
 POLICY = Policy(
     training=TrainingPolicy(
@@ -54,17 +54,21 @@ class MemoryStore:
 
 @dataclass
 class MemoryResults:
-    """Results in a dict; the first one counts."""
+    """Results in dicts, one for each stage; the first one counts."""
 
-    kept: dict[str, TrainingFinished] = field(default_factory=dict)
+    trained: dict[str, TrainingFinished] = field(default_factory=dict)
+    recalled: dict[str, RecallFinished] = field(default_factory=dict)
 
-    def find(self, run: str) -> TrainingFinished | None:
+    def find(self, run: str, stage: type[Result]) -> Result | None:
         """What it ended with."""
-        return self.kept.get(run)
+        kept = self.recalled.get(run) if stage is RecallFinished else self.trained.get(run)
+        return kept if isinstance(kept, stage) else None
 
-    def keep(self, result: TrainingFinished) -> TrainingFinished:
+    def keep(self, result: Result) -> Result:
         """The one that counts."""
-        return self.kept.setdefault(result.run, result)
+        if isinstance(result, RecallFinished):
+            return self.recalled.setdefault(result.run, result)
+        return self.trained.setdefault(result.run, result)
 
 
 @dataclass
@@ -73,11 +77,17 @@ class Rows:
 
     number: int = 500
     seed: int = 9
+    inverted: int = 0
+    """So many of the first have the other class."""
 
     def newest(self, model: str, as_of: datetime, labelled_rows: int) -> LoggedRows:
         """All of them."""
         predictions = [prediction(place, features=row(place, self.seed)[0]) for place in range(self.number)]
-        return logged(predictions, [label(place, value=row(place, self.seed)[1]) for place in range(self.number)])
+        return logged(predictions, [label(place, value=self._outcome(place)) for place in range(self.number)])
+
+    def _outcome(self, place: int) -> int:
+        value = row(place, self.seed)[1]
+        return 1 - value if place < self.inverted else value
 
 
 def register(store: MemoryStore, policy: Policy = POLICY, rows: int = 400) -> tuple[str, str]:
@@ -101,6 +111,16 @@ def workshop(store: MemoryStore, source: RowSource | None = None, pool: TrialPoo
     )
 
 
-def order(champion: str, *, run: str = "run-1", attempt: int = 1, policy: Policy = POLICY, as_of: float = 1_000) -> TrainingOrder:
+def order(
+    champion: str,
+    *,
+    run: str = "run-1",
+    attempt: int = 1,
+    policy: Policy = POLICY,
+    as_of: float = 1_000,
+    recall: tuple[str, ...] = (),
+) -> TrainingOrder:
     """An order for model 'm'."""
-    return TrainingOrder(run=run, attempt=attempt, champion=champion, policy=policy, as_of=minute(as_of), seed=11, cause="asked")
+    return TrainingOrder(
+        run=run, attempt=attempt, champion=champion, policy=policy, as_of=minute(as_of), seed=11, cause="asked", recall=recall
+    )

@@ -16,8 +16,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
+from homeostat.pools import Pools
 from homeostat.read_topic import read_topic
-from homeostat.trainer import Pools, Trainer, workshop
+from homeostat.trainer import Result, Trainer, workshop
 from streams.adapters.confluent import ConfluentReader, ConfluentWriter
 from streams.adapters.embedded_broker import EmbeddedBroker
 from streams.adapters.prometheus import Meters
@@ -25,7 +26,7 @@ from streams.adapters.secret import load_or_create_key
 from streams.adapters.store import DirectoryStore
 from streams.adapters.xgboost_predictor import load_served
 from streams.codec import decode_control, encode_json
-from streams.events import Decided, Scalar, TrainingFailed, TrainingFinished, TrainingOrder
+from streams.events import Decided, RecallFinished, Scalar, TrainingFailed, TrainingFinished, TrainingOrder
 from streams.policy import Policy
 from streams.ports import Outgoing
 from streams.prediction_id import Sealer
@@ -39,7 +40,7 @@ from tests.ray_session import RaySession, ray_session
 from trainer.adapters.local_pool import LocalPool
 from trainer.first_release import first_release
 from trainer.runcard import RunCard
-from trainer.trial import TrialData, TrialPool, TrialRequest, TrialResult
+from trainer.trial import PoolFailed, TrialData, TrialPool, TrialRequest, TrialResult
 
 __all__ = ["ray_session"]
 
@@ -99,7 +100,7 @@ class Site:
 
     def decide(self, kind: str, order: TrainingOrder) -> None:
         """As the controller writes it."""
-        opens = kind in ("TrainingStarted", "TrainingRetried")
+        opens = kind in ("RecallStarted", "TrainingStarted", "TrainingRetried")
         self.runs.add(order.run)
         record = Decided(
             id=str(uuid.uuid4()), at=minute(1_000), model=self.model, kind=kind, why="", run=order.run, order=order if opens else None,
@@ -111,7 +112,7 @@ class Site:
         finally:
             writer.close(1.0)
 
-    def results(self) -> list[TrainingFinished | TrainingFailed]:
+    def results(self) -> list[Result]:
         """Everything that `control` holds about this model."""
         reader = ConfluentReader(self.settings.bootstrap_servers)
         try:
@@ -119,11 +120,11 @@ class Site:
         finally:
             reader.close()
         records = [decode_control(message.value) for message in own]
-        return [record for record in records if isinstance(record, (TrainingFinished, TrainingFailed))]
+        return [record for record in records if isinstance(record, Result)]
 
-    def wait_results(self, number: int) -> list[TrainingFinished | TrainingFailed]:
+    def wait_results(self, number: int) -> list[Result]:
         """So many; fails at the bound."""
-        found: list[TrainingFinished | TrainingFailed] = []
+        found: list[Result] = []
 
         def enough() -> bool:
             found[:] = self.results()
@@ -133,12 +134,13 @@ class Site:
         return found
 
     @contextmanager
-    def trainer(self, pool: TrialPool) -> Iterator[Meters]:
-        """The role, in a thread, on a pool that is shared; gives its metrics."""
+    def trainer(self, *pools: TrialPool) -> Iterator[Meters]:
+        """The role, in a thread, on a pool that is shared, or on one after the other as each is given up; gives its metrics."""
+        left = iter(pools)
         stop, meters = threading.Event(), Meters(CollectorRegistry())
         servers = self.settings.bootstrap_servers
         rows, reader, writer = ConfluentReader(servers), ConfluentReader(servers), ConfluentWriter(servers)
-        role = Trainer(workshop(self.settings, rows), Pools(lambda: pool), meters, stop)
+        role = Trainer(workshop(self.settings, rows), Pools(lambda: next(left)), meters, stop)
         thread = threading.Thread(target=role.session, args=(reader, writer))
         thread.start()
         try:
@@ -255,3 +257,43 @@ def test_what_cannot_be_trained_is_told_and_the_next_order_is_carried_out(site: 
     assert (final.retryable, passing.retryable) == (False, True)
     assert "rows to train on" in final.reason
     assert isinstance(finished, TrainingFinished)
+
+
+def test_a_recall_is_answered_without_workers_and_the_training_of_the_same_run_after_it(site: Site) -> None:
+    """The registered release is no better than itself: none is recalled, then the run trains; a new trainer answers neither again."""
+    order = site.order()
+    recall = msgspec.structs.replace(order, recall=(site.champion, "0" * 64))
+    with site.trainer() as meters:
+        site.decide("RecallStarted", recall)
+        (recalled,) = site.wait_results(1)
+    with site.trainer(LocalPool()):
+        site.decide("TrainingStarted", order)
+        _, finished = site.wait_results(2)
+    assert isinstance(recalled, RecallFinished), recalled
+    assert (recalled.run, recalled.release) == (order.run, "")
+    assert "not proved better" in recalled.reason
+    assert f"{'0' * 12} is passed over" in recalled.reason
+    assert isinstance(finished, TrainingFinished), finished
+    assert finished.run == order.run
+    assert meters.registry.get_sample_value("homeostat_runs_total", {"model": site.model, "outcome": "not_recalled"}) == 1.0
+
+
+class DeadPool(LocalPool):
+    """What is left of a pool whose Ray died."""
+
+    def load(self, data: TrialData) -> None:
+        """Never."""
+        raise PoolFailed("Ray did not take the rows: the cluster is gone")
+
+
+def test_a_pool_whose_ray_died_costs_one_attempt_and_the_next_has_another(site: Site) -> None:
+    """The trainer lives on: the retry is carried out on a pool that was started for it."""
+    with site.trainer(DeadPool(), LocalPool()):
+        site.decide("TrainingStarted", site.order())
+        site.wait_results(1)
+        site.decide("TrainingRetried", site.order(attempt=2))
+        lost, finished = site.wait_results(2)
+    assert isinstance(lost, TrainingFailed)
+    assert lost.retryable
+    assert "the cluster is gone" in lost.reason
+    assert isinstance(finished, TrainingFinished), finished
