@@ -34,6 +34,10 @@ _COLOURS: Final = {
     "RolledBack": "bold red",
     "CandidateRejected": "red",
     "TrainingRefused": "red",
+    "GateOverridden": "bold red",
+    "IncidentOpened": "bold red",
+    "IncidentClosed": "green",
+    "Recalled": "bold green",
 }
 
 
@@ -76,7 +80,7 @@ class DemoConsole:
             self._shown += 1
             if seen.decision.kind == "StalenessMeasured":
                 self._staleness[seen.decision.model] = seen.decision
-            if seen.decision.kind not in QUIET:
+            if seen.decision.kind not in QUIET and seen.decision.model in self._tallies:
                 self._console.print(decision_line(seen))
 
     async def _live(self) -> None:

@@ -14,7 +14,8 @@ from streams.codec import decode_json
 from streams.events import Decided, Route
 
 _EARLIEST: Final = -2
-_RUN_ENDED: Final = frozenset({"TrainingEnded", "CandidateRejected", "ShadowStarted"})
+_RUN_BEGUN: Final = frozenset({"RecallStarted", "TrainingStarted"})
+_RUN_ENDED: Final = frozenset({"TrainingEnded", "Recalled", "CandidateRejected", "ShadowStarted"})
 POLL_S: Final = 0.01
 _FOLLOWED: Final = (topics.DECISIONS, topics.ROUTES)
 
@@ -34,8 +35,9 @@ class Follower:
     def __init__(self, bootstrap_servers: str, rows_answered: Callable[[str], int]) -> None:
         self.decisions: list[Seen] = []
         self.routes: dict[str, Route] = {}
+        self.every_route: list[Route] = []
         self.open_runs: dict[str, str] = {}
-        """Per model the training that was started and has not ended."""
+        """Per model the run (recall or training) that was started and has not ended."""
         self.failure: Exception | None = None
         self._rows_answered = rows_answered
         self._reader = ConfluentReader(bootstrap_servers)
@@ -66,12 +68,12 @@ class Follower:
         """The end of that partition now. Blocks for the broker's answer."""
         return self._asker.end_offsets([(topic, partition)])[(topic, partition)]
 
-    def has_seen(self, model: str, decided: str, generation: int) -> bool:
-        """Whether this decision was seen and the model's route has that generation. Raises what ended the thread."""
+    def has_seen(self, model: str, decided: str, at_least: tuple[int, int]) -> bool:
+        """Whether this decision was seen and the model's route has that generation and revision. Raises what ended the thread."""
         if self.failure is not None:
             raise self.failure
         route = self.routes.get(model)
-        return decided in self._ids and route is not None and route.generation >= generation
+        return decided in self._ids and route is not None and (route.generation, route.revision) >= at_least
 
     def close(self) -> None:
         """Stop following."""
@@ -95,7 +97,7 @@ class Follower:
         row = self._rows_answered(decision.model)
         self._partitions.setdefault(decision.model, decision.partition)
         self._ids.add(decision.id)
-        if decision.kind == "TrainingStarted":
+        if decision.kind in _RUN_BEGUN:
             self.open_runs[decision.model] = decision.run
         elif decision.kind in _RUN_ENDED and self.open_runs.get(decision.model) == decision.run:
             del self.open_runs[decision.model]
@@ -103,3 +105,4 @@ class Follower:
 
     def _take_route(self, route: Route) -> None:
         self.routes[route.model] = route
+        self.every_route.append(route)

@@ -27,6 +27,10 @@ MARKED: Final = {
     "Promoted": "promotion",
     "CandidateRejected": "rejected",
     "RolledBack": "rolled back",
+    "GateOverridden": "override",
+    "IncidentOpened": "data bug called",
+    "IncidentClosed": "feed well again",
+    "Recalled": "recalled",
 }
 """Decisions that the plots mark, with what the legend calls them."""
 
@@ -40,6 +44,8 @@ class ModelStory:
     lines: Mapping[str, Hits]
     """Per line of the accuracy plot 1 where it was right."""
     seen: Sequence[Seen]
+    rolling_rows: int = ROLLING_ROWS
+    about: str = ""
 
 
 def write_report(
@@ -82,7 +88,9 @@ def story_data(story: ModelStory) -> dict[str, Any]:
     ]
     return {
         "model": story.model,
-        "lines": [{"name": name, **rolling(hits, story.first_row)} for name, hits in story.lines.items()],
+        "about": story.about,
+        "rolling_rows": story.rolling_rows,
+        "lines": [{"name": name, **rolling(hits, story.first_row, story.rolling_rows)} for name, hits in story.lines.items()],
         "marks": [
             {
                 "kind": MARKED[seen.decision.kind],
@@ -101,15 +109,15 @@ def story_data(story: ModelStory) -> dict[str, Any]:
     }
 
 
-def rolling(hits: Hits, first_row: int) -> dict[str, list[Any]]:
-    """Accuracy over the ROLLING_ROWS before each point (fewer at the start), a point every POINT_EVERY_ROWS.
+def rolling(hits: Hits, first_row: int, rows: int = ROLLING_ROWS) -> dict[str, list[Any]]:
+    """Accuracy over the `rows` before each point (fewer at the start), a point every POINT_EVERY_ROWS.
 
     >>> rolling(np.ones(200), 0)["y"]
     [1.0, 1.0]
     """
     sums = np.concatenate(([0.0], np.cumsum(hits)))
     ends = np.arange(POINT_EVERY_ROWS, len(hits) + 1, POINT_EVERY_ROWS)
-    starts = np.maximum(ends - ROLLING_ROWS, 0)
+    starts = np.maximum(ends - rows, 0)
     return {
         "x": [_time(first_row + int(end)) for end in ends],
         "y": [round(float(value), 5) for value in (sums[ends] - sums[starts]) / np.maximum(ends - starts, 1)],

@@ -131,6 +131,8 @@ def judge(measured: Measured) -> Results:
         "null_trainings": null_trainings,
         "null_allowed": NULL_ALLOWED,
         "null_promotions": _count(measured.seen, NULL, "Promoted"),
+        "recalls": _count(measured.seen, HEALED, "Recalled"),
+        "false_incidents": sum(_count(measured.seen, model, "IncidentOpened") for model in (HEALED, NULL)),
         "rows_due_to_promoted": float(np.median([path.rows for path in healed_paths])) if healed_paths else None,
         "accuracy_served": _rounded(measured.served),
         "accuracy_frozen": _rounded(measured.frozen),
@@ -160,6 +162,8 @@ def _shortfalls(document: dict[str, Any], healed: list[Path], gain: Interval | N
     wanted = TRAININGS_PER_NULL * max(1, document["null_trainings"])
     if document["trainings"] < wanted:
         said.append(f"{document['trainings']} trainings on {HEALED}; at least {wanted} must stand against those on {NULL}")
+    if document["false_incidents"]:
+        said.append(f"{document['false_incidents']} data bugs were called on streams whose data is well")
     if measured.miscounted:
         said.append(f"{measured.miscounted} rows were not counted exactly once")
     if (document["rows_due_to_promoted"] or 0) > MOST_ROWS_TO_PROMOTED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -36,7 +37,16 @@ class _Accepted(msgspec.Struct):
 class Sender:
     """One model's stream. Labels of several requests travel together, as they become known."""
 
-    def __init__(self, tally: Tally, client: HttpClient, keeper: StepKeeper, generator: np.random.Generator) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        client: HttpClient,
+        keeper: StepKeeper,
+        generator: np.random.Generator,
+        acts: Mapping[int, Callable[[], Awaitable[None]]] | None = None,
+    ) -> None:
+        """`acts`: by row, what is to happen once everything before it is counted."""
+        self._acts = dict(acts or {})
         self._tally = tally
         self._client = client
         self._keeper = keeper
@@ -48,12 +58,15 @@ class Sender:
         """Send everything, in step with the loop; return once all of it is counted. Raises DemoFailed."""
         row = self._tally.start
         while row < self._tally.stop:
-            end = min(self._tally.stop, next_stop(row, self._keeper.tried_since(self._tally.model)))
+            act = min((at for at in self._acts if at > row), default=self._tally.stop)
+            end = min(self._tally.stop, act, next_stop(row, self._keeper.tried_since(self._tally.model)))
             await self._stretch(row, end)
             row = end
             if row == self._tally.stop:
                 await self._send_labels(self._tally.stop)
             await self._keeper.catch_up(self._tally)
+            if row in self._acts:
+                await self._acts[row]()
 
     async def _stretch(self, start: int, stop: int) -> None:
         async with asyncio.TaskGroup() as group:
@@ -87,8 +100,7 @@ class Sender:
     async def _label(self, first: int, last: int) -> None:
         tally = self._tally
         labels = [
-            {"id": tally.ids[row], "label": int(tally.columns.labels[row]), "at": row_at(row) + LABEL_LAG}
-            for row in range(first, last)
+            {"id": tally.ids[row], "label": tally.outcome(row), "at": row_at(row) + LABEL_LAG} for row in range(first, last)
         ]
         body = msgspec.json.encode({"labels": labels})
         for _ in range(LABEL_TRIES):

@@ -55,7 +55,8 @@ class StepKeeper:
         self._serving = serving
         self._follower = follower
         self._folded: dict[str, int] = {}
-        self._generation: dict[str, int] = {}
+        self._taken: dict[str, tuple[int, int]] = {}
+        """Generation and revision of the route that serving was last seen to have."""
         self._routed_at: dict[str, int] = {}
 
     def tried_since(self, model: str) -> int | None:
@@ -106,10 +107,11 @@ class StepKeeper:
         await self._until(folded, LAG_S, lambda: f"the controller lags: it has not folded control-{place} up to {end}")
         # A committed transaction is read a moment later than its commit returns: wait for the very decision and route.
         told = await self._controller.newest()
-        decided, generation = told.get("decided", {}).get(place), int(told.get("generations", {}).get(model, 0))
+        decided = told.get("decided", {}).get(place)
+        route = int(told.get("generations", {}).get(model, 0)), int(told.get("revisions", {}).get(model, 0))
 
         async def seen() -> bool:
-            return self._follower.has_seen(model, decided, generation)
+            return self._follower.has_seen(model, decided, route)
 
         if decided is not None:  # a controller that was restarted has decided nothing yet
             await self._until(
@@ -120,20 +122,23 @@ class StepKeeper:
     async def _routed(self, tally: Tally) -> None:
         model = tally.model
         route = self._follower.routes.get(model)
-        if route is None or route.generation <= self._generation.get(model, -1):
+        if route is None:
             return
-        generation = route.generation
+        before, now = self._taken.get(model, (-1, -1)), (route.generation, route.revision)
+        if now <= before:
+            return
 
         async def served() -> bool:
             try:
                 document = await self._serving.get_json(f"/v1/models/{model}")
             except Unreachable:
                 return False
-            return int(document["generation"]) >= generation
+            return (int(document["generation"]), int(document["revision"])) >= now
 
-        await self._until(served, LAG_S, lambda: f"serving lags: it has not taken route {generation} of {model}")
-        self._generation[model] = generation
-        self._routed_at[model] = tally.answered
+        await self._until(served, LAG_S, lambda: f"serving lags: it has not taken route {now} of {model}")
+        self._taken[model] = now
+        if now[0] > before[0]:
+            self._routed_at[model] = tally.answered
 
     def _run_over(self, model: str, run: str) -> Callable[[], Awaitable[bool]]:
         async def over() -> bool:

@@ -20,6 +20,8 @@ class Tally:
     columns: Columns
     start: int
     stop: int
+    outcomes: NDArray[np.int64] | None = None
+    """Labels as they are reported; None: as they are."""
     served: NDArray[np.int8] = field(init=False)
     """Class index that was answered, per row."""
     ids: list[str] = field(init=False)
@@ -36,6 +38,10 @@ class Tally:
         self.served = np.full(len(self.columns), NOT_ANSWERED, dtype=np.int8)
         self.ids = [""] * len(self.columns)
         self.answered = self.labelled = self.start
+
+    def outcome(self, row: int) -> int:
+        """What is reported of a row."""
+        return int((self.columns.labels if self.outcomes is None else self.outcomes)[row])
 
     @property
     def accuracy(self) -> float:

@@ -74,6 +74,8 @@ def test_three_trainings_bought_and_promoted_with_a_proved_gain_pass() -> None:
         "null_trainings",
         "null_allowed",
         "null_promotions",
+        "recalls",
+        "false_incidents",
         "rows_due_to_promoted",
         "accuracy_served",
         "accuracy_frozen",
@@ -136,3 +138,11 @@ def test_one_block_is_too_few() -> None:
 
 def test_the_document_is_plain_json() -> None:
     assert msgspec.json.decode(msgspec.json.encode(judge(measured(THREE)).document))["healed"] is True
+
+
+def test_a_data_bug_called_on_a_stream_that_is_well_is_a_shortfall() -> None:
+    """On either of the two."""
+    for model in (HEALED, NULL):
+        results = judge(measured([*THREE, decided("IncidentOpened", 4_000, model=model)]))
+        assert any("data bugs were called" in sentence for sentence in results.shortfalls)
+    assert judge(measured(THREE)).document["false_incidents"] == 0

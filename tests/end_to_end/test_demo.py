@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from homeostat.demo.episodes import bad_candidate, data_bug, recurring
+
 ROWS = 1_920
 """Twenty periods: enough to go stale once and be healed, not enough to prove a gain by weeks."""
 KEYS = {
@@ -21,6 +23,18 @@ KEYS = {
     "null_trainings",
     "null_allowed",
     "null_promotions",
+    "recalls",
+    "false_incidents",
+    "bad_candidate_stopped",
+    "bad_candidate_live_requests",
+    "identical_promoted",
+    "world_change_rolled_back",
+    "data_bug_trained",
+    "control_trained",
+    "data_bugs_called",
+    "rows_quarantined",
+    "recalled",
+    "trained_after_return",
     "rows_due_to_promoted",
     "accuracy_served",
     "accuracy_frozen",
@@ -45,9 +59,9 @@ class ShortDemo:
 
 @pytest.fixture(scope="module")
 def short_demo(tmp_path_factory: pytest.TempPathFactory) -> ShortDemo:
-    """`homeostat demo --rows 1920 --keep ... --json`."""
+    """`homeostat demo --all --rows 1920 --keep ... --json`."""
     folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "homeostat.cli", "demo", "--rows", str(ROWS), "--seed", "3", "--json"]
+    command = [sys.executable, "-m", "homeostat.cli", "demo", "--rows", str(ROWS), "--seed", "3", "--all", "--json"]
     command += ["--keep", str(folder / "kept"), "--report", str(folder / "report.html")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert "Traceback" not in ended.stderr, ended.stderr
@@ -67,8 +81,8 @@ def test_the_last_line_is_one_object_with_every_key(short_demo: ShortDemo) -> No
 
 
 def test_every_event_sent_is_found_by_its_id(short_demo: ShortDemo) -> None:
-    """Two streams, each row answered once and labelled once."""
-    assert short_demo.document["events_sent"] == 2 * 2 * ROWS
+    """Two streams and four of the episodes, each row answered once and labelled once."""
+    assert short_demo.document["events_sent"] == 2 * (2 * ROWS + bad_candidate.ROWS + 2 * data_bug.ROWS + recurring.ROWS)
     assert short_demo.document["events_accounted"] == short_demo.document["events_sent"]
 
 
@@ -85,6 +99,28 @@ def test_the_model_goes_stale_and_is_healed_by_itself(short_demo: ShortDemo) -> 
     assert short_demo.document["null_trainings"] == 0
     for kind in ("TrainingBought", "ShadowStarted", "StepTaken", "Promoted"):
         assert kind in short_demo.said
+
+
+def test_a_bad_candidate_leaves_by_the_live_metrics_and_an_identical_one_goes_through(short_demo: ShortDemo) -> None:
+    """Forced past gate and shadow it really answered rows; a world that changed for both releases took nothing back."""
+    assert short_demo.document["bad_candidate_live_requests"] > 0
+    assert short_demo.document["bad_candidate_stopped"] is True
+    assert short_demo.document["identical_promoted"] is True
+    assert short_demo.document["world_change_rolled_back"] == 0
+
+
+def test_a_data_bug_is_called_and_not_trained_on(short_demo: ShortDemo) -> None:
+    """With the triage off, the same rows buy a training; on streams whose data is well nothing is called."""
+    assert short_demo.document["data_bugs_called"] == len(data_bug.CALLED)
+    assert short_demo.document["data_bug_trained"] == 0
+    assert short_demo.document["control_trained"] >= 1
+    assert short_demo.document["false_incidents"] == 0
+
+
+def test_a_world_that_comes_back_needs_no_training(short_demo: ShortDemo) -> None:
+    """The release that served in it before is recalled, and promoted on live traffic."""
+    assert short_demo.document["recalled"] >= 1
+    assert short_demo.document["trained_after_return"] == 0
 
 
 def test_its_log_replays_in_a_fresh_process_to_the_same_decisions(short_demo: ShortDemo) -> None:
