@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from streams import crash_points
+
 ENVIRONMENT_PREFIX = "HOMEOSTAT_"
 FILE_NAME = "homeostat.toml"
 
@@ -35,8 +37,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     monitor_port: int = 0
     agents_port: int = 0
     control_port: int = 0
+    standby_port: int = 0
     trainer_port: int = 0
     """Ports of metrics and positions of each role, loopback only."""
+    standby: bool = True
+    """Run a second controller, which leads half of `control` and takes over the other half when the first is gone."""
     shadow_wait_ms: float = 2.0
     """How long an answer waits for arms that do not answer it."""
     deadline_ms: float = 200.0
@@ -50,12 +55,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Prediction events held for the broker while it is away; more are dropped, counted and alarmed."""
     seed: int = 0
     crash_at: str = ""
-    """Tests only: the process kills itself at the named point (see homeostat/crash.py)."""
+    """Tests only: the process kills itself at that point of streams/crash_points.py, once per data directory."""
 
     @property
     def root(self) -> Path:
         """The data directory."""
         return Path(self.data)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the log is the embedded broker's, and no other cluster's."""
+        return not self.bootstrap_servers or self.broker_port != 0
 
     @property
     def store(self) -> Path:
@@ -68,9 +78,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.root / "lake"
 
     @property
+    def mirror(self) -> Path:
+        """Per model its newest state and what was decided: from here `homeostat restore` makes a lost log anew."""
+        return self.root / "mirror"
+
+    @property
+    def broker(self) -> Path:
+        """The embedded broker: its log and all that it needs."""
+        return self.root / "broker"
+
+    @property
     def secret_file(self) -> Path:
         """Key that seals prediction ids and hashes entities; made on first start, mode 0600."""
         return self.root / "secret.key"
+
+    @property
+    def crashed(self) -> Path:
+        """The points at which tests have had a process killed here."""
+        return self.root / "crashed"
+
+    @property
+    def policies(self) -> Path:
+        """One TOML file per model, where a person keeps its policy as one."""
+        return self.root / "policies"
 
     @property
     def logs(self) -> Path:
@@ -109,6 +139,8 @@ def load(data: str, environment: Mapping[str, str] | None = None, overrides: Map
         raise ConfigurationError(
             f"lake_tick_ms must be a multiple of tick_ms, got {settings.lake_tick_ms} and {settings.tick_ms}."
         )
+    if settings.crash_at and settings.crash_at not in crash_points.ALL:
+        raise ConfigurationError(f"unknown crash_at {settings.crash_at!r}; valid are: {', '.join(crash_points.ALL)}.")
     return settings
 
 

@@ -19,7 +19,7 @@ class BrokerEnded(Exception):
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Run the broker until `stop`. Raises BrokerEnded, or BrokerFailed when it does not start."""
-    broker = EmbeddedBroker(settings.root / "broker", settings.broker_port)
+    broker = EmbeddedBroker(settings.broker, settings.broker_port)
     broker.start()
     log.info("Apache Kafka answers on %s; its logs are in %s", broker.bootstrap_servers, broker.logs)
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -13,17 +15,18 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
-from homeostat.control_fold import Folded, PartitionState
-from homeostat.leader import Leader, owner, restore
-from homeostat.read_topic import read_topic
+from homeostat.control_fold import Folded
+from homeostat.leader import Leader
+from homeostat.leadership import CLIENT_TIMEOUT_S, Leadership
+from homeostat.mirror import Mirror
 from streams import metric_names as metrics
 from streams import topics
+from streams.adapters.crash_points import CrashOnce
 from streams.adapters.kafka_python import KafkaPythonReader, KafkaPythonTransaction, KafkaPythonWriter
+from streams.adapters.kafka_python_group import KafkaPythonGroup, Share
 from streams.adapters.prometheus import Meters
 from streams.adapters.status_server import StatusServer
-from streams.codec import decode_msgpack
-from streams.events import Snapshot
-from streams.ports import LogReader, LogUnavailable, LogWriter, Message
+from streams.ports import FencedTransaction, LogReader, LogUnavailable, LogWriter, Message
 
 log = logging.getLogger("homeostat.controller")
 
@@ -31,87 +34,85 @@ ROLE: Final = "controller"
 POLL_S: Final = 0.02
 BATCH: Final = 500
 RETRY_S: Final = 1.0
-CLIENT_TIMEOUT_S: Final = 10.0
-_PARTITIONS: Final = [(topics.CONTROL, number) for number in range(topics.named(topics.CONTROL).partitions)]
+GROUP: Final = "homeostat-control"
 
 
 class Controller:
-    """One process that leads partitions; a leader is made at a partition's first record."""
+    """One process that leads its share of the partitions; it shares them with every other controller, whoever comes and goes."""
 
     def __init__(self, settings: Settings, meters: Meters) -> None:
         self._settings = settings
         self._meters = meters
-        self._leaders: dict[int, Leader] = {}
+        self._crash = CrashOnce(settings.crash_at, settings.crashed)
         self.positions: dict[str, int] = {}
+        """Of the partitions that are ours: the next record to be folded."""
         self.decided: dict[str, str] = {}
         """Per partition the last decision made: readers see it a moment after its transaction has been committed."""
         self.generations: dict[str, int] = {}
 
     def session(self, stop: threading.Event) -> None:
         """Lead until stopped. Raises LogUnavailable when the broker is away, Fenced when another leader took over."""
-        bootstrap = self._settings.bootstrap_servers
-        reader, writer = KafkaPythonReader(bootstrap), KafkaPythonWriter(bootstrap)
-        try:
-            snapshots = self._snapshots(reader)
-            starts = {partition: state.offset for partition, state in snapshots.items()}
-            # Where there are models, deadlines pass whether or not a record comes.
-            self._lead([partition for partition, state in snapshots.items() if state.models])
-            positions = {place: starts.get(place[1], 0) for place in _PARTITIONS}
-            self.positions = {str(number): offset for (_, number), offset in positions.items()}
-            reader.assign(positions)
-            while not stop.is_set():
-                self._turn(reader, writer)
-        finally:
-            for leader in self._leaders.values():
-                leader.close()
-            self._leaders.clear()
-            writer.close(1.0)
-            reader.close()
+        servers = self._settings.bootstrap_servers
+        member = f"control-{socket.gethostname()}-{self._settings.control_port}"
+        with ExitStack() as clients:
+            group = KafkaPythonGroup(servers, group=GROUP, topic=topics.CONTROL, member=member)
+            clients.callback(group.close)
+            reader = KafkaPythonReader(servers)
+            clients.callback(reader.close)
+            scout = KafkaPythonReader(servers)
+            clients.callback(scout.close)
+            writer = KafkaPythonWriter(servers)
+            clients.callback(writer.close, 1.0)
+            leadership = Leadership(scout, self._transaction, Mirror(self._settings.mirror, crash=self._crash), self._crash)
+            clients.callback(leadership.close)
+            clients.callback(self._report, {}, {})
+            self._lead(group, leadership, reader, writer, stop)
+            group.leave()
 
-    def _turn(self, reader: LogReader, writer: LogWriter) -> None:
+    def _transaction(self, owner: str) -> FencedTransaction:
+        return KafkaPythonTransaction(self._settings.bootstrap_servers, owner, self._crash)
+
+    def _lead(
+        self, group: KafkaPythonGroup, leadership: Leadership, reader: LogReader, writer: LogWriter, stop: threading.Event
+    ) -> None:
+        ours: Share | None = None
+        while not stop.is_set():
+            share = group.share()
+            if share is None:
+                continue  # nothing is folded while the group rearranges, or while it may think that we are gone
+            if share != ours:
+                if ours is not None and share.membership != ours.membership:
+                    leadership.drop(list(leadership.leaders))  # others may have led them meanwhile
+                starts = leadership.take(share.partitions)
+                reader.assign({(topics.CONTROL, partition): offset for partition, offset in starts.items()})
+                ours = share
+                self._report(starts, leadership.leaders)
+                log.info("sharing control: %d of its partitions are ours", len(starts))
+            self._turn(leadership, reader, writer)
+
+    def _turn(self, leadership: Leadership, reader: LogReader, writer: LogWriter) -> None:
         batches: dict[int, list[Message]] = defaultdict(list)
         for message in reader.poll(POLL_S, BATCH):
             batches[message.partition].append(message)
-        self._lead([partition for partition in batches if partition not in self._leaders])
+        leadership.lead(list(batches))
         for partition, messages in batches.items():
-            leader = self._leaders[partition]
+            leader = leadership.leaders[partition]
             fresh = [message for message in messages if message.offset >= leader.state.offset]
             if fresh:
                 leader.step(fresh, partial(self._told, leader))
-            self.generations.update({name: model.rollout.generation for name, model in leader.state.models.items()})
+            self.generations.update(_generations(leader))
             self.positions[str(partition)] = leader.state.offset
             self._meters.counter(metrics.RECORDS_READ, role=ROLE, topic=topics.CONTROL).inc(len(fresh))
         now = datetime.now(UTC)
-        ticks = [tick for leader in self._leaders.values() for tick in leader.due_ticks(now)]
+        ticks = [tick for leader in leadership.leaders.values() for tick in leader.due_ticks(now)]
         if ticks:
             writer.write(ticks, CLIENT_TIMEOUT_S)
 
-    def _lead(self, partitions: Sequence[int]) -> None:
-        """Lead these partitions from their newest snapshots on; whoever led them before is fenced."""
-        if not partitions:
-            return
-        transactions = {}
-        for partition in partitions:
-            transactions[partition] = KafkaPythonTransaction(self._settings.bootstrap_servers, owner(partition))
-            transactions[partition].begin(CLIENT_TIMEOUT_S)
-        # Only now, with the predecessors fenced, are the newest snapshots the last ones there will be.
-        scout = KafkaPythonReader(self._settings.bootstrap_servers)
-        try:
-            states = self._snapshots(scout)
-        finally:
-            scout.close()
-        for partition, transaction in transactions.items():
-            state = states.get(partition, PartitionState())
-            self._leaders[partition] = Leader(partition, transaction, state, self._settings.crash_at)
-            log.info("leading partition %d of control from offset %d, models %s", partition, state.offset, sorted(state.models))
-
-    def _snapshots(self, reader: LogReader) -> dict[int, PartitionState]:
-        states = {}
-        for message in read_topic(reader, topics.SNAPSHOTS, CLIENT_TIMEOUT_S):
-            snapshot = decode_msgpack(message.value, Snapshot, topics.named(topics.SNAPSHOTS).max_record_bytes)
-            if snapshot.topic == topics.CONTROL and snapshot.id == owner(snapshot.partition):
-                states[snapshot.partition] = restore(snapshot)
-        return states
+    def _report(self, positions: Mapping[int, int], leaders: Mapping[int, Leader]) -> None:
+        """What is ours, and nothing of what was."""
+        self.positions = {str(partition): offset for partition, offset in sorted(positions.items())}
+        self.decided = {partition: decision for partition, decision in self.decided.items() if partition in self.positions}
+        self.generations = {name: number for leader in leaders.values() for name, number in _generations(leader).items()}
 
     def _told(self, leader: Leader, result: Folded) -> None:
         for decision in result.decisions:
@@ -135,6 +136,10 @@ class Controller:
         if kind == "StalenessMeasured" and "lost_errors" in numbers:
             self._meters.gauge(metrics.STALENESS_LOST, model=model).set(numbers["lost_errors"])
             self._meters.gauge(metrics.STALENESS_PRICE, model=model).set(numbers["price_errors"])
+
+
+def _generations(leader: Leader) -> dict[str, int]:
+    return {name: model.rollout.generation for name, model in leader.state.models.items()}
 
 
 def run(settings: Settings, stop: threading.Event) -> None:

@@ -1,22 +1,25 @@
 """The one leader of a partition of `control`: fences its predecessor, folds, and commits everything in one transaction.
 
 Decisions, routes, dead letters and the snapshot (with the offset it covers) become visible together or not at all, so a
-crash at any point leaves one whole old or one whole new state, and reading the log again gives the same decisions.
+crash at any point leaves one whole old or one whole new state, and reading the log again gives the same decisions. The
+mirror is told afterwards: what it misses when the process dies in between, it is told when the partition is led anew.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from homeostat import crash
 from homeostat.control_fold import Folded, PartitionState, fold
+from homeostat.mirror_writer import Change, MirrorWriter
 from serving import canary
 from streams import topics
 from streams.codec import encode_json, encode_msgpack
+from streams.crash_points import BEFORE_MIRROR, NOWHERE, CrashPoints, after_commit, before_commit
 from streams.events import DeadLettered, Decided, Record, Route, Snapshot, Ticked, derived_id
 from streams.ports import FencedTransaction, Message, Outgoing
 
@@ -33,12 +36,20 @@ def owner(partition: int) -> str:
 class Leader:
     """Leads one partition from `state` on."""
 
-    def __init__(self, partition: int, transaction: FencedTransaction, state: PartitionState, crash_at: str = "") -> None:
+    def __init__(
+        self,
+        partition: int,
+        transaction: FencedTransaction,
+        state: PartitionState,
+        crash: CrashPoints = NOWHERE,
+        mirror: MirrorWriter | None = None,
+    ) -> None:
         """`transaction` has begun (its predecessor is fenced) before `state` was read."""
         self.partition = partition
         self.state = state
         self._transaction = transaction
-        self._crash_at = crash_at
+        self._mirror = mirror
+        self._crash = crash
         self._ticked_for: datetime | None = None
 
     def step(self, messages: Sequence[Message], told: Callable[[Folded], None]) -> None:
@@ -49,10 +60,13 @@ class Leader:
             folded.append(result)
         kinds = {decision.kind for result in folded for decision in result.decisions}
         for kind in sorted(kinds):
-            crash.here(f"before_commit:{kind}", self._crash_at)
+            self._crash.reached(before_commit(kind))
         self._transaction.commit([*_records(folded, self.partition), self._snapshot(state, messages[-1])], COMMIT_TIMEOUT_S)
         for kind in sorted(kinds):
-            crash.here(f"after_commit:{kind}", self._crash_at)
+            self._crash.reached(after_commit(kind))
+        self._crash.reached(BEFORE_MIRROR)
+        if self._mirror is not None:
+            self._mirror.tell(self.partition, state.offset, self._changes(state, folded))
         self.state = state
         for result in folded:
             told(result)
@@ -81,6 +95,18 @@ class Leader:
     def close(self) -> None:
         """Release the transaction's client."""
         self._transaction.close()
+
+    def _changes(self, state: PartitionState, folded: Sequence[Folded]) -> list[Change]:
+        """The models that were decided on, or that changed without a word."""
+        decided: dict[str, list[Decided]] = defaultdict(list)
+        for result in folded:
+            for decision in result.decisions:
+                decided[decision.model].append(decision)
+        return [
+            Change(state=model, decisions=decided[name])
+            for name, model in state.models.items()
+            if name in decided or model is not self.state.models.get(name)
+        ]
 
     def _snapshot(self, state: PartitionState, newest: Message) -> Outgoing:
         key = owner(self.partition)

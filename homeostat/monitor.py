@@ -19,6 +19,7 @@ from homeostat.monitor_start import DEAD_LETTERS, SOURCES, refused_before, state
 from streams import metric_names as metrics
 from streams import topics
 from streams.adapters.confluent import ConfluentReader, ConfluentWriter
+from streams.adapters.crash_points import CrashOnce
 from streams.adapters.lake import LakeWriter
 from streams.adapters.prometheus import Meters
 from streams.adapters.repeats_files import RepeatsFiles
@@ -66,7 +67,9 @@ class Monitor:
 
         lake = LakeWriter(settings.lake)
         lake.sweep(LEFTOVER_S)
-        self._publisher = Publisher(clients.writer, lake, files, meters, letter_ends)
+        self._publisher = Publisher(
+            clients.writer, lake, files, meters, letter_ends, CrashOnce(settings.crash_at, settings.crashed)
+        )
         self._sources = Sources(
             states,
             refused_before(clients.others, letters_since, states),

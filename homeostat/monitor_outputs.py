@@ -13,6 +13,7 @@ from streams.adapters.lake import LakeWriter
 from streams.adapters.prometheus import Meters
 from streams.adapters.repeats_files import RepeatsFiles
 from streams.codec import encode_json, encode_msgpack
+from streams.crash_points import NOWHERE, CrashPoints
 from streams.dead_letter import dead_letter
 from streams.events import HeartBeaten, WindowCounted
 from streams.monitor_snapshot import Kept, KeptPage, encoded, owner, snapshot
@@ -39,12 +40,14 @@ class Publisher:
         files: RepeatsFiles,
         meters: Meters,
         letter_ends: Callable[[], dict[int, int]],
+        crash: CrashPoints = NOWHERE,
     ) -> None:
         self._writer = writer
         self._lake = lake
         self._files = files
         self._meters = meters
         self._letter_ends = letter_ends
+        self._crash = crash
         self._letters: list[Outgoing] = []
         self._windows: list[Outgoing] = []
         self._ended: list[tuple[Place, StretchEnded, tuple[KeptPage, ...]]] = []
@@ -72,11 +75,13 @@ class Publisher:
         """Make everything taken so far durable. Raises LogUnavailable, after which the process must end."""
         # Asked before this flush writes any: letters of records beyond the snapshots lie at these offsets or later.
         ends = self._letter_ends() if self._ended else {}
-        for records in (self._letters, self._windows):
+        for records, point in ((self._letters, "monitor:letters_written"), (self._windows, "monitor:window_written")):
             if records:
                 self._writer.write(records, WRITE_TIMEOUT_S)
+                self._crash.reached(point)
         if self._ended:
             self._writer.write([self._snapshot(*ended, ends) for ended in self._ended], WRITE_TIMEOUT_S)
+            self._crash.reached("monitor:snapshot_written")
             newest = {place: pages for place, _, pages in self._ended}  # an older one may lack pages that this one names
             for (topic, partition), pages in newest.items():
                 self._files.prune(topic, partition, pages)
@@ -93,9 +98,12 @@ class Publisher:
         topic, partition = place
         size = self._lake.end(topic, partition, ended.stretch)
         if size:
+            self._crash.reached("monitor:lake_written")
             self._meters.counter(metrics.LAKE_FILES, topic=topic).inc()
             self._meters.counter(metrics.LAKE_BYTES, topic=topic).inc(size)
-        self._ended.append((place, ended, self._files.keep(topic, partition, ended.pages)))
+        pages = self._files.keep(topic, partition, ended.pages)
+        self._crash.reached("monitor:pages_kept")
+        self._ended.append((place, ended, pages))
 
     def _snapshot(self, place: Place, ended: StretchEnded, pages: tuple[KeptPage, ...], ends: dict[int, int]) -> Outgoing:
         kept = Kept(chain=dict(sorted(ended.chain.items())), pages=pages, dead_letters=ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -91,3 +92,55 @@ def _value(value: Any, kind: Any, name: str) -> Any:
             raise PolicyError(f"{name} must be a table, [{name}], got {value!r}.")
         return _prepared(value, kind, name + ".")
     return value
+
+
+def policy_toml(policy: Policy) -> str:
+    """A policy as TOML that reads back as the same policy, every key written out.
+
+    >>> parse_policy(policy_toml(Policy())) == Policy()
+    True
+    """
+    plain: list[str] = []
+    tables: list[str] = []
+    for field in msgspec.structs.fields(Policy):
+        value = getattr(policy, field.name)
+        if isinstance(value, msgspec.Struct):
+            entries = {inner.name: getattr(value, inner.name) for inner in msgspec.structs.fields(type(value))}
+        elif isinstance(value, dict):
+            entries = value
+        else:
+            plain.append(f"{field.name} = {_written(value)}")
+            continue
+        tables.append("\n".join([f"[{field.name}]", *(f"{_key(name)} = {_written(entries[name])}" for name in entries)]))
+    return "\n\n".join([*plain, *tables]) + "\n"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, timedelta):
+        return f'"{_duration(value)}"'
+    if isinstance(value, dict):
+        inner = ", ".join(f"{_key(name)} = {_written(item)}" for name, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, float):
+        return repr(value)
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _duration(value: timedelta) -> str:
+    """The largest unit that gives a whole number, or seconds with what is left of one."""
+    seconds = value.total_seconds()
+    for unit, length in reversed(_UNITS.items()):
+        if seconds and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _text(value: str) -> str:
+    # A JSON string is a TOML basic string, but for DEL, which only JSON leaves bare.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -9,7 +9,7 @@ import msgspec
 from config.settings import ConfigurationError, Settings
 from streams.adapters.loopback import LOOPBACK, answers, free_port, is_free
 
-INTERNAL: Final = ("broker_port", "monitor_port", "agents_port", "control_port", "trainer_port")
+INTERNAL: Final = ("broker_port", "monitor_port", "agents_port", "control_port", "standby_port", "trainer_port")
 """Settings whose port nobody outside needs to know: another is taken where one is no longer free."""
 
 

@@ -12,6 +12,7 @@ import pandas
 
 from config.settings import Settings
 from homeostat.write_control import write_control
+from streams.adapters.crash_points import CrashOnce
 from streams.adapters.store import DirectoryStore
 from streams.events import ModelRegistered, Scalar, derived_id
 from streams.policy import Policy
@@ -64,7 +65,7 @@ def register_model(settings: Settings, model: str, table: Columns, target: str, 
 
     `at` is when the model begins in the time of its events: now, or the past that a replay starts from.
     """
-    pool = LocalPool()
+    pool, crash = LocalPool(), CrashOnce(settings.crash_at, settings.crashed)
     try:
         release, contract = first_release(
             store=DirectoryStore(settings.store),
@@ -78,6 +79,7 @@ def register_model(settings: Settings, model: str, table: Columns, target: str, 
             facts=Facts(environment=environment(), commit=commit()),
             seconds=time.perf_counter,
             created=datetime.now(UTC),
+            crash=crash,
         )
     except (BadTable, NotTrainable, BadParameters, NothingFound, PoolFailed) as error:
         raise RegistrationRefused(f"{model} cannot be trained on this table: {error}") from error
@@ -94,4 +96,5 @@ def register_model(settings: Settings, model: str, table: Columns, target: str, 
         policy=policy,
     )
     write_control(settings, record)
+    crash.reached("registration:written")
     return record

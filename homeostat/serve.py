@@ -26,6 +26,7 @@ from serving.adapters.serving_meters import ServingMeters
 from serving.body import Limits
 from serving.router import derived_key
 from streams.adapters.confluent import ConfluentReader, ConfluentWriter
+from streams.adapters.crash_points import CrashOnce
 from streams.adapters.prometheus import Meters
 from streams.adapters.secret import load_or_create_key
 from streams.adapters.store import DirectoryStore
@@ -62,8 +63,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
     meters = Meters()
     serving_meters = ServingMeters(meters)
     live = LiveRoutes()
-    cache = ModelCache(settings.root / "serving-cache", DirectoryStore(settings.store))
-    installer = RouteInstaller(cache, live, serving_meters)
+    crash = CrashOnce(settings.crash_at, settings.crashed)
+    cache = ModelCache(settings.root / "serving-cache", DirectoryStore(settings.store), crash)
+    installer = RouteInstaller(cache, live, serving_meters, crash)
     installer.start_from_cache()
     follower = RouteFollower(lambda: ConfluentReader(brokers, timeout_s=FOLLOW_TIMEOUT_S), installer)
     queue_bytes = settings.producer_queue_mib * 2**20

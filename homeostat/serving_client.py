@@ -29,12 +29,18 @@ def model_document(settings: Settings, model: str, timeout_s: float = 2.0) -> di
         connection.close()
 
 
-def wait_served(settings: Settings, model: str, generation: int, timeout_s: float) -> dict[str, Any] | None:
-    """Serving's document once it has the model's route of that generation or a later one; None when that takes too long."""
+def wait_served(settings: Settings, model: str, generation: int, timeout_s: float, champion: str = "") -> dict[str, Any] | None:
+    """Serving's document once it has the model's route of that generation or a later one (and that champion, where one is
+    named); None when that takes too long."""
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    while True:
         document = model_document(settings, model)
-        if document is not None and int(document.get("generation", -1)) >= generation:
+        if (
+            document is not None
+            and int(document.get("generation", -1)) >= generation
+            and champion in ("", document.get("champion"))
+        ):
             return document
+        if time.monotonic() >= deadline:
+            return None
         time.sleep(0.1)
-    return None

@@ -16,10 +16,11 @@ from typing import Final
 
 from config.settings import ENVIRONMENT_PREFIX, Settings, write
 from homeostat.child import Child
+from homeostat.lost_log import lost_log
 from homeostat.pid_file import PidFile
 from homeostat.ports import with_ports
 from homeostat.readiness import NotReady
-from homeostat.roles import ROLES, Role
+from homeostat.roles import Role, roles_of
 from streams.adapters.loopback import answers
 from streams.adapters.topic_admin import create_topics
 
@@ -36,7 +37,7 @@ BROKER: Final = "broker"
 class Supervisor:
     """Starts, watches and stops; `settings` are those with the ports chosen, as written beside the data."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], roles: tuple[Role, ...] = ROLES) -> None:
+    def __init__(self, settings: Settings, say: Callable[[str], None], roles: tuple[Role, ...] | None = None) -> None:
         self._pid_file = PidFile(settings.root)
         self._pid_file.acquire()
         try:
@@ -46,7 +47,7 @@ class Supervisor:
             self._pid_file.release()
             raise
         self._tell = say
-        self._roles = roles
+        self._roles = roles_of(self.settings) if roles is None else roles
         self._children: dict[str, Child] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -55,6 +56,8 @@ class Supervisor:
 
     def start(self, cancelled: threading.Event | None = None) -> None:
         """Start the broker, make the topics, start every role; does not wait for the roles. Raises NotReady."""
+        if lost := lost_log(self.settings):
+            raise NotReady(lost)
         self._watcher.start()
         if self.settings.broker_port:
             self._say(f"starting Apache Kafka on {self.settings.bootstrap_servers}")

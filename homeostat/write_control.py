@@ -1,4 +1,4 @@
-"""Writes one record that steers a model."""
+"""Writes records that steer models."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from streams.ports import Outgoing
 TIMEOUT_S: Final = 10.0
 
 
-def write_control(settings: Settings, record: Steering) -> None:
-    """Write it to `control`; returns once the broker has it. Raises LogUnavailable."""
+def write_control(settings: Settings, *records: Steering) -> None:
+    """Write them to `control`, all at once; returns when the broker has them. Raises LogUnavailable."""
     writer = ConfluentWriter(settings.bootstrap_servers)
     try:
-        writer.write([Outgoing(topic=topics.CONTROL, key=record.model.encode(), value=encode_json(record))], TIMEOUT_S)
+        writer.write(steering(*records), TIMEOUT_S)
     finally:
         writer.close(1.0)
+
+
+def steering(*records: Steering) -> list[Outgoing]:
+    """The records as `control` takes them."""
+    return [Outgoing(topic=topics.CONTROL, key=record.model.encode(), value=encode_json(record)) for record in records]

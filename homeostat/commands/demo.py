@@ -15,17 +15,22 @@ from rich.console import Console
 from rich.table import Table
 
 from config.settings import Settings, load
-from homeostat.commands.options import Json
+from homeostat.commands.options import RUN, Json
 from homeostat.commands.output import FAILED, MISUSED, Failure, answer
 from homeostat.readiness import NotReady
 
 Keep = Annotated[Path | None, typer.Option("--keep", help="Keep the data directory here (it must be empty or new).")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes the shuffle, the sizes of requests and the trainings.")]
 Rows = Annotated[int | None, typer.Option("--rows", min=96, help="Stop after so many rows of each stream.", show_default="all")]
+All = Annotated[
+    bool,
+    typer.Option("--all", help="Also a bad candidate, a data bug, and a world that comes back: what is refused and recalled."),
+]
 Report = Annotated[Path, typer.Option("--report", help="Where the page with the plots goes.")]
 
 _OVERRIDES: Final[dict[str, object]] = {
     "serving_port": 0,
+    "standby": False,
     "tick_ms": 100,
     "lake_tick_ms": 5_000,
     # No arm is late, however slow the machine: the outcome does not depend on it.
@@ -35,7 +40,12 @@ _OVERRIDES: Final[dict[str, object]] = {
 
 
 def demo(
-    keep: Keep = None, seed: Seed = 0, rows: Rows = None, report: Report = Path("report.html"), as_json: Json = False
+    keep: Keep = None,
+    seed: Seed = 0,
+    rows: Rows = None,
+    everything: All = False,
+    report: Report = Path("report.html"),
+    as_json: Json = False,
 ) -> None:
     """Watch a model go stale on real data and be healed, while a shuffled copy starts (almost) nothing."""
     from homeostat.demo.failed import DemoFailed
@@ -47,7 +57,7 @@ def demo(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     try:
-        document, shortfalls = _run(settings, seed, rows, report, console, stop)
+        document, shortfalls = _run(settings, seed, rows, report, console, stop, everything=everything)
     except (DemoFailed, NotReady) as failure:
         raise Failure(f"the demo could not go on: {failure}; data and logs are in {directory}.") from failure
     if keep is None:
@@ -67,8 +77,16 @@ def _directory(keep: Path | None) -> Path:
 
 
 def _run(
-    settings: Settings, seed: int, rows: int | None, report: Path, console: Console, stop: threading.Event
+    settings: Settings,
+    seed: int,
+    rows: int | None,
+    report: Path,
+    console: Console,
+    stop: threading.Event,
+    *,
+    everything: bool,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
+    from homeostat.demo.episodes.all_of_them import episodes
     from homeostat.demo.report import write_report
     from homeostat.demo.run import Demo
     from homeostat.demo.stream import streams
@@ -79,7 +97,7 @@ def _run(
     try:
         parts = streams(seed, rows)
         supervisor.start(stop)
-        run = Demo(supervisor, parts, console, stop).run(seed, started)
+        run = Demo(supervisor, parts, console, stop, episodes(seed) if everything else ()).run(seed, started)
     finally:
         supervisor.stop()
     write_report(report, run.stories(), run.results.document, run.results.gain, run.results.shortfalls)
@@ -106,4 +124,4 @@ def _tell(console: Console, document: dict[str, Any], gain: Any, shortfalls: tup
 
 def add(app: typer.Typer) -> None:
     """Add this command."""
-    app.command()(demo)
+    app.command(rich_help_panel=RUN)(demo)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from rich.console import Console
+from rich.table import Table
 
 FAILED: Final = 1
 """Exit status: it was asked for rightly and did not work, or did not show what it had to."""
 MISUSED: Final = 2
 """Exit status: it was asked for wrongly."""
 
+_NAMING: Final = {"id", "run", "release", "incident", "open", "autonomy"}
+
 people = Console(highlight=False, soft_wrap=True)
 
 
 class Failure(Exception):
-    """An expected failure: one plain sentence with the next step."""
+    """An expected failure: one plain sentence with the next step, and, for a program, what is known besides."""
 
-    def __init__(self, sentence: str, status: int = FAILED) -> None:
+    def __init__(self, sentence: str, status: int = FAILED, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(sentence)
         self.status = status
+        self.document = dict(document or {})
 
 
 def say(text: str, *, as_json: bool = False) -> None:
@@ -31,22 +36,58 @@ def say(text: str, *, as_json: bool = False) -> None:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
     else:
-        people.print(text, markup=False)
+        people.print(printable(text), markup=False)
 
 
 def answer(document: Mapping[str, Any]) -> None:
     """The answer for a program: one object, one line, the last."""
-    sys.stdout.write(json.dumps(document, default=str) + "\n")
+    sys.stdout.write(json.dumps(document, default=_plain) + "\n")
     sys.stdout.flush()
 
 
-def fail(sentence: str, status: int, *, as_json: bool) -> int:
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def fail(sentence: str, status: int, *, as_json: bool, document: Mapping[str, Any] | None = None) -> int:
     """Say why it failed and give back the exit status."""
     if as_json:
-        answer({"error": sentence})
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {_escaped(sentence)}")
+        answer({**(document or {}), "error": sentence})
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/red] {cell(sentence)}")
     return status
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
+def printable(text: str) -> str:
+    r"""Text of unknown origin for a terminal: without what would steer it.
+
+    >>> printable("a\x1b[2Jb")
+    'a�[2Jb'
+    """
+    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
+
+
+def cell(text: str) -> str:
+    """Text of unknown origin for a table: as it is, brackets and all."""
+    return printable(text).replace("[", "\\[")
+
+
+def table(title: str, *names: str) -> Table:
+    """An empty table; what names a thing is never broken."""
+    made = Table(title=title, title_justify="left")
+    for name in names:
+        made.add_column(name, no_wrap=name in _NAMING, overflow="fold")
+    return made
+
+
+def moment(at: datetime) -> str:
+    """A time as tables show it: UTC to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def number(value: float) -> str:
+    """A figure as people read it.
+
+    >>> number(1234.0), number(0.0312345), number(-0.5)
+    ('1,234', '0.03123', '-0.5')
+    """
+    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"

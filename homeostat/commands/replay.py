@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import typer
 
-from homeostat.commands.options import DEFAULT_HOME, Home, Json, connected
+from homeostat.commands.options import DEFAULT_HOME, LOOK, Home, Json, connected
 from homeostat.commands.output import answer, say
 
 
 def replay(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Recompute every decision from the log in this process, and compare."""
+    """Recompute every decision from the log, and compare."""
     from homeostat import replay as replaying
 
     result = replaying.run(connected(home))
@@ -29,4 +29,4 @@ def replay(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
 
 def add(app: typer.Typer) -> None:
     """Add this command."""
-    app.command()(replay)
+    app.command(rich_help_panel=LOOK)(replay)

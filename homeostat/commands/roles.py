@@ -23,6 +23,7 @@ MODULES: Final = {
     "monitor": "homeostat.monitor",
     "agents": "homeostat.agents",
     "control": "homeostat.controller",
+    "standby": "homeostat.standby",
     "trainer": "homeostat.trainer",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
@@ -10,22 +10,27 @@ from config.settings import Settings
 from homeostat.commands.log import latest_decisions, routes
 from homeostat.commands.output import Failure, people
 from homeostat.pid_file import running_pid
-from homeostat.roles import ROLES
+from homeostat.roles import CONTROL, STANDBY, Role, roles_of
 from homeostat.serving_client import model_document
+from streams import topics
 from streams.events import Decided, Route
+
+PARTITIONS: Final = topics.named(topics.CONTROL).partitions
 
 
 def document(settings: Settings) -> dict[str, Any]:
     """What `status --json` prints."""
     pid = running_pid(settings.root)
     external = bool(settings.bootstrap_servers) and not settings.broker_port
-    roles = {role.name: role.healthy(settings) for role in ROLES} if pid is not None or external else {}
+    expected = roles_of(settings) if pid is not None or external else ()
+    roles = {role.name: role.healthy(settings) for role in expected}
     found: dict[str, Any] = {
         "data": settings.data,
         "running": pid is not None or any(roles.values()),
         "pid": pid,
         "bootstrap_servers": settings.bootstrap_servers,
         "roles": roles,
+        "leads": {role.name: _led(role, settings) for role in expected if role in (CONTROL, STANDBY)},
         "models": {},
         "note": "",
     }
@@ -38,6 +43,11 @@ def document(settings: Settings) -> dict[str, Any]:
     except Failure as failure:
         found["note"] = str(failure)
     return found
+
+
+def _led(role: Role, settings: Settings) -> int:
+    """How many partitions of `control` are this controller's."""
+    return len(role.position(settings).get("control", {}))
 
 
 def _model(settings: Settings, route: Route, latest: Decided | None) -> dict[str, Any]:
@@ -61,10 +71,11 @@ def print_status(found: dict[str, Any]) -> None:
     if not found["running"]:
         return
     roles = Table(
-        "role", "state", title=f"Homeostat in {found['data']}, log at {found['bootstrap_servers']}", title_justify="left"
+        "role", "state", "leads", title=f"Homeostat in {found['data']}, log at {found['bootstrap_servers']}", title_justify="left"
     )
     for name, healthy in found["roles"].items():
-        roles.add_row(name, "[green]ready[/green]" if healthy else "[red]not ready[/red]")
+        leads = f"{found['leads'][name]} of {PARTITIONS} partitions" if name in found["leads"] else ""
+        roles.add_row(name, "[green]ready[/green]" if healthy else "[red]not ready[/red]", leads)
     people.print(roles)
     if not found["models"]:
         people.print("no model yet: register one with `homeostat register MODEL --data FILE --target COLUMN`", markup=False)

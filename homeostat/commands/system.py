@@ -14,10 +14,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from config.settings import Settings, load
-from homeostat.commands.options import DEFAULT_HOME, Home, Json
-from homeostat.commands.output import Failure, answer, say
+from homeostat.commands.options import DEFAULT_HOME, LOOK, RUN, Home, Json
+from homeostat.commands.output import MISUSED, Failure, answer, say
+from homeostat.commands.policies import apply_files
 from homeostat.commands.status_view import document, print_status
 from homeostat.pid_file import running_pid, wait_released
+from homeostat.policy_directory import load_policies
+from homeostat.purge import NotOurs, contents, purge
 from homeostat.roles import SERVE
 
 READY_S: Final = 120.0
@@ -25,6 +28,8 @@ DOWN_S: Final = 60.0
 
 Port = Annotated[int | None, typer.Option("--port", help="Port of the HTTP API; 0: any free one.", show_default="8080")]
 Bootstrap = Annotated[str | None, typer.Option("--bootstrap-servers", help="Use this Kafka cluster, not the embedded broker.")]
+Purge = Annotated[bool, typer.Option("--purge", help="Then delete all that is kept there: log, lake, releases, key.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Give the terminal back once everything is ready.")]
 
 
@@ -35,13 +40,14 @@ def up(
     detach: Detach = False,
     as_json: Json = False,
 ) -> None:
-    """Start everything on this machine and keep it running until Ctrl-C or `homeostat down`."""
+    """Start everything on this machine, until Ctrl-C or `homeostat down`."""
     overrides: dict[str, object] = {}
     if port is not None:
         overrides["serving_port"] = port
     if bootstrap_servers is not None:
         overrides |= {"bootstrap_servers": bootstrap_servers, "broker_port": 0}
     settings = load(str(home), overrides=overrides)
+    load_policies(settings.policies)  # a file that cannot be used is said before anything starts
     if detach:
         _detached(settings, home, overrides, as_json=as_json)
         return
@@ -60,6 +66,7 @@ def _attached(settings: Settings, *, as_json: bool) -> None:
         if not stop.is_set():
             supervisor.wait_ready(READY_S, cancelled=stop)
         if not stop.is_set():
+            apply_files(supervisor.settings, load_policies(supervisor.settings.policies), as_json=as_json)
             _tell_ready(supervisor.settings, as_json=as_json)
         stop.wait()
     finally:
@@ -106,23 +113,54 @@ def _tell_ready(settings: Settings, *, as_json: bool, detached: bool = False) ->
     say(f"stop it with `homeostat down --data {settings.data}`" if detached else "stop it with Ctrl-C")
 
 
-def down(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Stop what `up` started; what is kept stays."""
+def down(purge_too: Purge = False, yes: Yes = False, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Stop what `up` started; what is kept stays, unless --purge."""
     settings = load(str(home))
+    if purge_too:
+        _agree(settings, yes=yes, as_json=as_json)
+    pid = _stopped(settings)
+    document: dict[str, Any] = {"stopped": pid is not None, "pid": pid, "data": settings.data, "purged": purge_too}
+    if purge_too:
+        _purge(settings)
+    if as_json:
+        answer(document)
+        return
+    say(f"nothing runs in {home}" if pid is None else f"stopped process {pid} and everything it started")
+    if purge_too:
+        say(f"deleted what was kept in {settings.data}")
+
+
+def _agree(settings: Settings, *, yes: bool, as_json: bool) -> None:
+    """Before anything is stopped. Raises Failure unless the directory is ours and somebody agrees."""
+    try:
+        found = contents(settings.root)
+    except NotOurs as error:
+        raise Failure(str(error)) from error
+    if yes:
+        return
+    if as_json:
+        raise Failure("--purge asks before it deletes; with --json say --yes.", MISUSED)
+    names = ", ".join(path.name for path in found)
+    if not typer.confirm(f"Delete {names} in {settings.data}? No release, label or decision is kept"):
+        raise Failure("nothing was stopped, nothing was deleted.")
+
+
+def _purge(settings: Settings) -> None:
+    try:
+        purge(settings.root)
+    except NotOurs as error:  # something came in while it was being stopped
+        raise Failure(str(error)) from error
+
+
+def _stopped(settings: Settings) -> int | None:
+    """The process that was stopped; None: there was none."""
     pid = running_pid(settings.root)
     if pid is None:
-        if as_json:
-            answer({"stopped": False, "data": settings.data})
-        else:
-            say(f"nothing runs in {home}")
-        return
+        return None
     os.kill(pid, signal.SIGTERM)
     if not wait_released(settings.root, DOWN_S):
         raise Failure(f"process {pid} did not stop within {DOWN_S:g} s; end it with `kill -9 {pid}`: its children end with it.")
-    if as_json:
-        answer({"stopped": True, "pid": pid, "data": settings.data})
-    else:
-        say(f"stopped process {pid} and everything it started")
+    return pid
 
 
 def status(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
@@ -139,6 +177,6 @@ def status(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
 
 def add(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command()(up)
-    app.command()(down)
-    app.command()(status)
+    app.command(rich_help_panel=RUN)(up)
+    app.command(rich_help_panel=RUN)(down)
+    app.command(rich_help_panel=LOOK)(status)

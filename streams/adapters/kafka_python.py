@@ -12,6 +12,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 
 from streams.adapters.kafka_python_client import FENCED, TOO_LARGE, client_settings, close_producer, send, translated
+from streams.crash_points import IN_TRANSACTION, NOWHERE, CrashPoints
 from streams.ports import LogUnavailable, Message, Outgoing, RecordTooLarge
 
 MAX_RECORD_BYTES: Final = 8 * 2**20
@@ -170,9 +171,10 @@ class KafkaPythonTransaction:
     After LogUnavailable from `commit` its outcome is unknown: `begin` again (which settles it) and read the log.
     """
 
-    def __init__(self, bootstrap_servers: str, transactional_id: str) -> None:
+    def __init__(self, bootstrap_servers: str, transactional_id: str, crash: CrashPoints = NOWHERE) -> None:
         self._servers = bootstrap_servers
         self._id = transactional_id
+        self._crash = crash
         self._producer: Any = None
 
     def begin(self, timeout_s: float) -> None:
@@ -202,7 +204,7 @@ class KafkaPythonTransaction:
             if len(record.key) + len(record.value) > MAX_RECORD_BYTES - 1024:
                 raise RecordTooLarge(f"{record.topic} takes no record of {len(record.value)} bytes")
         # The client's own waits for the coordinator have no bound, so they run beside us.
-        attempt = _Attempt(self._producer, records)
+        attempt = _Attempt(self._producer, records, self._crash)
         attempt.start()
         attempt.join(timeout_s)
         if attempt.is_alive():
@@ -224,10 +226,11 @@ class KafkaPythonTransaction:
 class _Attempt(threading.Thread):
     """One transaction on its own thread."""
 
-    def __init__(self, producer: Any, records: Sequence[Outgoing]) -> None:
+    def __init__(self, producer: Any, records: Sequence[Outgoing], crash: CrashPoints) -> None:
         super().__init__(name="transaction", daemon=True)
         self._transacting = producer
         self._records = records
+        self._crash = crash
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -238,6 +241,7 @@ class _Attempt(threading.Thread):
             self._transacting.flush()
             for future in futures:
                 future.get(timeout=0)
+            self._crash.reached(IN_TRANSACTION)
             self._transacting.commit_transaction()
         except Exception as error:  # noqa: BLE001  # raised again by the thread that waits
             self.failure = error

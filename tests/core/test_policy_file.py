@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.policy_file import PolicyError, load_policy, parse_duration, parse_policy
-from streams.policy import Policy
+from homeostat.demo_policy import DEMO_POLICY
+from homeostat.policy_file import PolicyError, load_policy, parse_duration, parse_policy, policy_toml
+from streams.policy import AdmissionPolicy, CanaryPolicy, Policy, StalenessPolicy, TrainingPolicy
 
 
 def test_what_a_file_does_not_name_keeps_its_default() -> None:
@@ -46,7 +47,7 @@ def test_durations_are_a_number_and_a_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[stalenes]\nperiod = '1h'", "unknown key stalenes; valid at the top are: admission, canary, drift"),
+        ("[stalenes]\nperiod = '1h'", "unknown key stalenes; valid at the top are: admission, autonomy, canary, drift"),
         ("[staleness]\nprice = 4", "unknown key staleness.price; valid in [staleness] are: enabled, guard_sd"),
         ("[staleness]\nperiod = 3600", "staleness.period must be a duration in quotes"),
         ("[staleness]\nperiod = 'soon'", "'soon' is not a duration"),
@@ -78,3 +79,28 @@ def test_a_refusal_names_the_file(tmp_path: Path) -> None:
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="cannot be read"):
         load_policy(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(),
+        Policy(
+            autonomy="approve",
+            staleness=StalenessPolicy(period=timedelta(hours=48), maturity=timedelta(minutes=90), guard_sd=0.1 + 0.2),
+            admission=AdmissionPolicy(cooldown=timedelta(seconds=1.5), deadline=timedelta(microseconds=3)),
+            training=TrainingPolicy(parameters={"max_depth": 3.0, "eta": 1e-05}, search={"eta": (0.05, 0.3)}),
+            canary=CanaryPolicy(steps=(0.25, 1.0), deadline=timedelta(days=400, seconds=1)),
+            log={"postcode": "hash", 'a "quoted" \\ name\n': "drop", "ünï \x7f": "bin", "a.b": "keep"},
+        ),
+        DEMO_POLICY,
+    ],
+)
+def test_a_policy_written_as_toml_reads_back_the_same(policy: Policy) -> None:
+    assert parse_policy(policy_toml(policy)) == policy
+
+
+def test_durations_are_written_as_a_person_would() -> None:
+    written = policy_toml(Policy(staleness=StalenessPolicy(period=timedelta(hours=48), maturity=timedelta(minutes=90))))
+    assert 'period = "2d"' in written
+    assert 'maturity = "90min"' in written

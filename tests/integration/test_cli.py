@@ -19,6 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
+from homeostat.roles import ROLES
+
 UP_S = 240.0
 COMMAND_S = 120.0
 
@@ -105,6 +107,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """`homeostat up --detach`, and `down` whatever happens."""
     home = tmp_path_factory.mktemp("system") / "data"
+    (home / "policies").mkdir(parents=True)
+    (home / "policies" / "ghost.toml").write_text("")
     said = homeostat("up", "--detach", "--port", "0", "--data", str(home), "--json", timeout_s=UP_S)
     try:
         assert said.status == 0, said
@@ -116,7 +120,10 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 @pytest.fixture(scope="module")
 def registered(system: System, table: Path) -> System:
     """The system with one model, `signs`."""
-    said = homeostat("register", "signs", "--data", str(table), "--target", "up", "--home", str(system.home), "--json")
+    policy = table.parent / "policy.toml"
+    policy.write_text("[recall]\nreleases = 3 # few\n")
+    arguments = ("--data", str(table), "--target", "up", "--policy", str(policy), "--home", str(system.home), "--json")
+    said = homeostat("register", "signs", *arguments)
     assert said.status == 0, said
     assert said.document["model"] == "signs"
     return system
@@ -147,7 +154,7 @@ def test_the_same_model_is_not_registered_twice(registered: System, table: Path)
 
 def test_status_shows_every_role_ready_and_the_model_served(registered: System) -> None:
     found = homeostat("status", "--data", str(registered.home), "--json").document
-    assert found["roles"] == dict.fromkeys(("trainer", "control", "agents", "monitor", "serve"), True)
+    assert found["roles"] == dict.fromkeys((role.name for role in ROLES), True)
     model = found["models"]["signs"]
     assert model["served_generation"] == model["generation"]
     said = homeostat("status", "--data", str(registered.home))
@@ -167,7 +174,7 @@ def test_the_same_retrain_command_twice_is_one_run(registered: System) -> None:
     assert (first.status, second.status) == (0, 0), (first, second)
     assert [decision["kind"] for decision in first.document["decisions"]] == ["TrainingStarted"]
     assert [decision["kind"] for decision in second.document["decisions"]] == ["Refused"]
-    found = homeostat("history", "signs", "--data", str(registered.home), "--json").document["decisions"]
+    found = homeostat("history", "signs", "--all", "--data", str(registered.home), "--json").document["decisions"]
     assert [decision["kind"] for decision in found].count("TrainingStarted") == 1
     assert found[0]["kind"] == "Registered"
 
@@ -185,7 +192,7 @@ def test_every_decision_follows_from_the_log(registered: System) -> None:
         (("history", "nobody"), 1, "no model 'nobody'; "),
         (("retrain", "nobody", "--reason", "x"), 1, "homeostat register nobody"),
         (("retrain", "signs"), 2, "--reason"),
-        (("rollback", "signs", "--to", "ffff"), 2, "names 0 releases"),
+        (("rollback", "signs", "--to", "ffffffff"), 2, "no release that served begins with"),
     ],
 )
 def test_a_command_that_cannot_be_done_says_why_in_one_sentence(
@@ -231,7 +238,7 @@ def test_a_role_that_is_killed_comes_back(registered: System) -> None:
 
 
 def test_commands_without_a_system_name_the_next_step(tmp_path: Path) -> None:
-    for command in (("history", "m"), ("retrain", "m", "--reason", "x"), ("replay",)):
+    for command in (("history", "m"), ("retrain", "m", "--reason", "x"), ("replay",), ("pause", "--all"), ("models",)):
         said = homeostat(*command, "--data", str(tmp_path), "--json")
         assert said.status == 1
         assert "homeostat up" in said.document["error"]
@@ -248,7 +255,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     def all_started() -> bool:
         nonlocal children
         children = supervisor.children(recursive=True)
-        return len(children) >= 7  # the roles, the broker's keeper, and the broker
+        return len(children) >= len(ROLES) + 2  # the roles, the broker's keeper, and the broker
 
     try:
         eventually(all_started, 120.0)
@@ -261,6 +268,53 @@ def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         supervisor.wait()
 
 
+def test_a_policy_file_that_cannot_be_is_said_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "m.toml").write_text("[canary]\nmargins = 1\n")
+    for detach in ((), ("--detach",)):
+        said = homeostat("up", "--port", "0", "--data", str(tmp_path), *detach)
+        assert said.status == 2
+        assert "m.toml: unknown key canary.margins; valid in [canary] are: " in said.err
+    assert not (tmp_path / "broker").exists()
+
+
+def test_policy_files_are_read_at_the_start_and_kept_at_a_registration(registered: System) -> None:
+    """One for a model that nobody registered is said, and does nothing."""
+    assert "no model 'ghost' is registered" in (registered.home / "logs" / "up.log").read_text()
+    assert (registered.home / "policies" / "signs.toml").read_text() == "[recall]\nreleases = 3 # few\n"
+    shown = homeostat("policy", "show", "signs", "--data", str(registered.home), "--json").document
+    assert shown["policy"]["recall"]["releases"] == 3
+
+
+def test_a_log_is_followed_until_it_is_interrupted(registered: System) -> None:
+    log = registered.home / "logs" / "supervisor.log"
+    command = [sys.executable, "-m", "homeostat.cli", "logs", "--follow", "--lines", "1", "--data", str(registered.home)]
+    following = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert following.stdout is not None
+        assert following.stdout.readline()
+        with log.open("a") as file:
+            file.write("something new\n")
+        assert following.stdout.readline() == "something new\n"
+        following.send_signal(signal.SIGINT)
+        assert following.wait(10.0) == 0
+    finally:
+        following.kill()
+        following.wait()
+
+
+def test_a_purge_asks_first_and_spares_what_is_not_ours(registered: System) -> None:
+    """Refused in each way, with everything still running."""
+    foreign = registered.home / "thesis.txt"
+    foreign.write_text("mine")
+    said = homeostat("down", "--purge", "--yes", "--data", str(registered.home))
+    assert (said.status, "thesis.txt" in said.err) == (1, True)
+    foreign.unlink()
+    assert homeostat("down", "--purge", "--data", str(registered.home)).status == 1  # nobody answers the question
+    assert homeostat("down", "--purge", "--json", "--data", str(registered.home)).status == 2
+    assert homeostat("status", "--data", str(registered.home)).status == 0
+
+
 def test_down_leaves_nothing_running(registered: System) -> None:
     """Last: it ends the system of this file."""
     pid = int((registered.home / "supervisor.pid").read_text())
@@ -270,3 +324,6 @@ def test_down_leaves_nothing_running(registered: System) -> None:
     assert said.document["stopped"] is True
     assert not [child for child in children if alive(child)]
     assert homeostat("down", "--data", str(registered.home), "--json").document["stopped"] is False
+    said = homeostat("down", "--purge", "--yes", "--data", str(registered.home), "--json")
+    assert (said.status, said.document["purged"]) == (0, True)
+    assert [path.name for path in registered.home.iterdir()] == ["supervisor.pid"]

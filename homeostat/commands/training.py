@@ -1,0 +1,91 @@
+"""`register` and `retrain`: trainings that a person wants."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from homeostat.commands.log import route_of, routes
+from homeostat.commands.options import DEFAULT_HOME, STEER, WAIT_S, Home, Json, Model, Reason, Wait, connected
+from homeostat.commands.output import MISUSED, Failure, answer, say
+from homeostat.commands.steering import ask, conclude, signed
+from homeostat.policy_directory import keep_policy
+from homeostat.policy_file import load_policy
+from homeostat.serving_client import wait_served
+from streams.events import RetrainRequested
+from streams.policy import Policy
+
+SERVED_S: Final = 60.0
+
+TrainingTable = Annotated[
+    Path, typer.Option("--data", help="Training rows: a .csv or .parquet file, in time order.", show_default=False)
+]
+Target = Annotated[str, typer.Option("--target", help="Column to predict.", show_default=False)]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", help="TOML file with the model's policy; defaults where it is silent.")
+]
+# `--data` is the training table here, so the directory has its other name.
+RegisterHome = Annotated[Path, typer.Option("--home", envvar="HOMEOSTAT_DATA", help="Directory of everything that is kept.")]
+CommandId = Annotated[
+    str | None, typer.Option("--id", help="Id of this command: the same id twice is one run.", show_default="new")
+]
+Rows = Annotated[
+    int, typer.Option("--rows", min=0, help="Train on so many of the newest rows.", show_default="as the policy says")
+]
+
+
+def register(
+    model: Model,
+    data: TrainingTable,
+    target: Target,
+    policy: PolicyFile = None,
+    home: RegisterHome = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Train a first champion on a table, and serve it."""
+    from homeostat.registration import RegistrationRefused, read_table, register_model
+
+    chosen = Policy() if policy is None else load_policy(policy)
+    settings = connected(home)
+    if model in routes(settings):
+        raise Failure(f"{model!r} is registered already; `homeostat retrain {model} --reason ...` trains it anew.")
+    say(f"training the first champion of {model} on {data}", as_json=as_json)
+    try:
+        record = register_model(settings, model, read_table(data, target), target, chosen, datetime.now(UTC))
+    except RegistrationRefused as refusal:
+        raise Failure(str(refusal), MISUSED) from refusal
+    if policy is not None:
+        keep_policy(settings.policies, model, policy.read_bytes())
+    document = wait_served(settings, model, 0, SERVED_S)
+    if document is None:
+        raise Failure(f"{model} is registered, but serving does not answer with it after {SERVED_S:g} s; see `homeostat status`.")
+    if as_json:
+        answer({"model": model, "release": record.release, "contract": record.contract, "generation": document["generation"]})
+    else:
+        say(f"{model} is served: release {record.release[:12]}, generation {document['generation']}")
+
+
+def retrain(
+    model: Model,
+    reason: Reason,
+    rows: Rows = 0,
+    command_id: CommandId = None,
+    wait: Wait = WAIT_S,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Ask for a training now."""
+    settings = connected(home)
+    route_of(settings, model)
+    record = RetrainRequested(**signed(model, reason, command_id), cause="manual", window_rows=rows)
+    (answered,) = ask(settings, [record], wait)
+    conclude(settings, answered, {"TrainingStarted", "RecallStarted"}, f"the training of {model}", as_json=as_json)
+
+
+def add(app: typer.Typer) -> None:
+    """Add these commands."""
+    for function in (register, retrain):
+        app.command(rich_help_panel=STEER)(function)
