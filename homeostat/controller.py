@@ -37,6 +37,9 @@ RETRY_S: Final = 1.0
 GROUP: Final = "homeostat-control"
 
 
+_HOLDS: Final = {"Registered": 0.0, "Paused": 1.0, "Resumed": 0.0}
+
+
 class Controller:
     """One process that leads its share of the partitions; it shares them with every other controller, whoever comes and goes."""
 
@@ -49,6 +52,7 @@ class Controller:
         self.decided: dict[str, str] = {}
         """Per partition the last decision made: readers see it a moment after its transaction has been committed."""
         self.generations: dict[str, int] = {}
+        self.revisions: dict[str, int] = {}
 
     def session(self, stop: threading.Event) -> None:
         """Lead until stopped. Raises LogUnavailable when the broker is away, Fenced when another leader took over."""
@@ -101,6 +105,7 @@ class Controller:
             if fresh:
                 leader.step(fresh, partial(self._told, leader))
             self.generations.update(_generations(leader))
+            self.revisions.update(_revisions(leader))
             self.positions[str(partition)] = leader.state.offset
             self._meters.counter(metrics.RECORDS_READ, role=ROLE, topic=topics.CONTROL).inc(len(fresh))
         now = datetime.now(UTC)
@@ -113,6 +118,7 @@ class Controller:
         self.positions = {str(partition): offset for partition, offset in sorted(positions.items())}
         self.decided = {partition: decision for partition, decision in self.decided.items() if partition in self.positions}
         self.generations = {name: number for leader in leaders.values() for name, number in _generations(leader).items()}
+        self.revisions = {name: number for leader in leaders.values() for name, number in _revisions(leader).items()}
 
     def _told(self, leader: Leader, result: Folded) -> None:
         for decision in result.decisions:
@@ -130,9 +136,12 @@ class Controller:
             "TrainingStarted": metrics.TRAININGS,
             "Promoted": metrics.PROMOTIONS,
             "RolledBack": metrics.ROLLBACKS,
+            "Recalled": metrics.RECALLS,
         }
         if kind in counters:
             self._meters.counter(counters[kind], model=model).inc()
+        if kind in _HOLDS:
+            self._meters.gauge(metrics.HELD, model=model).set(_HOLDS[kind])
         if kind == "StalenessMeasured" and "lost_errors" in numbers:
             self._meters.gauge(metrics.STALENESS_LOST, model=model).set(numbers["lost_errors"])
             self._meters.gauge(metrics.STALENESS_PRICE, model=model).set(numbers["price_errors"])
@@ -142,13 +151,22 @@ def _generations(leader: Leader) -> dict[str, int]:
     return {name: model.rollout.generation for name, model in leader.state.models.items()}
 
 
+def _revisions(leader: Leader) -> dict[str, int]:
+    return {name: model.revision for name, model in leader.state.models.items()}
+
+
 def run(settings: Settings, stop: threading.Event) -> None:
     """Lead until `stop`; a broker that is away is waited for; Fenced ends the process."""
     registry = CollectorRegistry()
     controller = Controller(settings, Meters(registry))
 
     def position() -> dict[str, object]:
-        return {"control": controller.positions, "decided": controller.decided, "generations": controller.generations}
+        return {
+            "control": controller.positions,
+            "decided": controller.decided,
+            "generations": controller.generations,
+            "revisions": controller.revisions,
+        }
 
     server = StatusServer(settings.control_port, registry, position)
     server.start()

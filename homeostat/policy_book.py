@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
+from homeostat.model_state import ModelState
 from streams import topics
 from streams.codec import Undecodable, decode_control
-from streams.events import AcceptChange, ModelRegistered, PolicySet, ReleaseQuarantine
+from streams.events import AcceptChange, ModelRegistered, PolicySet, ReleaseQuarantine, Restored
 from streams.policy import Policy
 from streams.policy_limits import fault
 from streams.ports import LogReader, LogUnavailable
@@ -26,7 +29,7 @@ KEPT: Final = 64
 """Policies of a model that are remembered."""
 WORDS_KEPT: Final = 256
 """Changes accepted and incidents released that are remembered of a model."""
-MARKS: Final = (b"PolicySet", b"ModelRegistered", b"AcceptChange", b"ReleaseQuarantine")
+MARKS: Final = (b"PolicySet", b"ModelRegistered", b"AcceptChange", b"ReleaseQuarantine", b"Restored")
 BATCH: Final = 1_000
 
 log = logging.getLogger("homeostat.agents")
@@ -55,7 +58,10 @@ class _Entry:
 @dataclass(frozen=True, slots=True)
 class _Word:
     broker_time: datetime
-    said: AcceptChange | ReleaseQuarantine
+    accepted: str = ""
+    """A feature that really changed."""
+    released: str = ""
+    """An incident that a person ended."""
 
 
 class PolicyBook:
@@ -80,8 +86,8 @@ class PolicyBook:
         new = [word for word in words if heard_until is None or word.broker_time > heard_until]
         return Settled(
             policy=settled[-1].policy if settled else None,
-            accepted=tuple(word.said.feature for word in new if isinstance(word.said, AcceptChange)),
-            released=tuple(word.said.incident for word in new if isinstance(word.said, ReleaseQuarantine)),
+            accepted=tuple(word.accepted for word in new if word.accepted),
+            released=tuple(word.released for word in new if word.released),
             heard_until=new[-1].broker_time if new else heard_until,
         )
 
@@ -119,13 +125,30 @@ class PolicyBook:
             return  # the controller refuses it, with its reason
         if key != record.model.encode():
             return
-        if isinstance(record, (AcceptChange, ReleaseQuarantine)):
-            words = self._words.setdefault(record.model, [])
-            words.append(_Word(broker_time, record))
-            del words[: max(len(words) - WORDS_KEPT, 0)]
-        elif isinstance(record, (ModelRegistered, PolicySet)) and not fault(record.policy):
-            entries = self._entries.setdefault(record.model, [])
-            if entries and isinstance(record, ModelRegistered):
-                return  # registered before: the controller refuses it, as it does a policy with a fault
-            entries.append(_Entry(broker_time, record.policy))
-            del entries[1 : max(len(entries) - KEPT, 1)]  # the first stays: it holds for windows before any settled
+        match record:
+            case AcceptChange():
+                self._heard(record.model, _Word(broker_time, accepted=record.feature))
+            case ReleaseQuarantine():
+                self._heard(record.model, _Word(broker_time, released=record.incident))
+            case Restored():
+                for feature in _accepted_before(record):
+                    self._heard(record.model, _Word(broker_time, accepted=feature))
+            case ModelRegistered() | PolicySet() if not fault(record.policy):
+                entries = self._entries.setdefault(record.model, [])
+                if entries and isinstance(record, ModelRegistered):
+                    return  # registered before: the controller refuses it, as it does a policy with a fault
+                entries.append(_Entry(broker_time, record.policy))
+                del entries[1 : max(len(entries) - KEPT, 1)]  # the first stays: it holds for windows before any settled
+
+    def _heard(self, model: str, word: _Word) -> None:
+        words = self._words.setdefault(model, [])
+        words.append(word)
+        del words[: max(len(words) - WORDS_KEPT, 0)]
+
+
+def _accepted_before(record: Restored) -> tuple[str, ...]:
+    """What people had accepted in the log that is gone."""
+    try:
+        return msgspec.msgpack.decode(record.state, type=ModelState).accepted
+    except msgspec.DecodeError:
+        return ()  # the controller refuses it, with its reason

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from homeostat.model_state import Arrival, Draft, ModelState
 from serving.rollout import Rollout, Stage
-from streams.events import Restored
+from streams.events import QuarantineRule, Restored
 from streams.policy_limits import fault
 
 
@@ -26,7 +28,13 @@ def restored(record: Restored, arrival: Arrival) -> tuple[ModelState, tuple[Draf
         raise Unusable(wrong)
     if record.incarnation <= state.rollout.incarnation:
         raise Unusable(f"incarnation {record.incarnation} is not beyond {state.rollout.incarnation}, which the mirror knows")
-    state = msgspec.structs.replace(state, rollout=_rollout(state.rollout, record.incarnation)).remember(record.id)
+    state = msgspec.structs.replace(
+        state,
+        rollout=_rollout(state.rollout, record.incarnation),
+        # Who called them knows nothing of them any more: what is still spoilt is called again.
+        incidents=tuple(_ended(rule, state.watermark) for rule in state.incidents),
+        revision=state.revision + 1,
+    ).remember(record.id)
     drafts = [
         Draft(
             kind="Restored",
@@ -43,6 +51,10 @@ def restored(record: Restored, arrival: Arrival) -> tuple[ModelState, tuple[Draf
         kind = "RecallStarted" if order.recall else "TrainingRetried"
         drafts.append(Draft(kind=kind, why=why, run=order.run, order=order))
     return state, tuple(drafts)
+
+
+def _ended(rule: QuarantineRule, at: datetime) -> QuarantineRule:
+    return rule if rule.until is not None else msgspec.structs.replace(rule, until=max(rule.since, at))
 
 
 def _rollout(before: Rollout, incarnation: int) -> Rollout:

@@ -145,6 +145,15 @@ STALENESS_PRICE: Final = Metric(
 )
 TRAININGS: Final = Metric(name="homeostat_trainings_total", kind="counter", help="Trainings started.", labels=("model",))
 PROMOTIONS: Final = Metric(name="homeostat_promotions_total", kind="counter", help="Candidates promoted.", labels=("model",))
+RECALLS: Final = Metric(
+    name="homeostat_recalls_total", kind="counter", help="Trainings spared by a release that served before.", labels=("model",)
+)
+HELD: Final = Metric(
+    name="homeostat_held",
+    kind="gauge",
+    help="1 while a person holds the model (`pause`): nothing is trained, tried or promoted.",
+    labels=("model",),
+)
 ROLLBACKS: Final = Metric(name="homeostat_rollbacks_total", kind="counter", help="Releases rolled back.", labels=("model",))
 
 RUNS: Final = Metric(
