@@ -12,7 +12,7 @@ from homeostat.model_state import Arrival, ModelState
 from streams import topics
 from streams.codec import LONGEST_DETAIL, Undecodable, decode_control
 from streams.dead_letter import dead_letter, model_named
-from streams.events import DeadLettered, Decided, Route
+from streams.events import Control, DeadLettered, Decided, QualityIncident, Route
 from streams.partitioner import partition_of
 from streams.ports import Message
 
@@ -20,6 +20,7 @@ LIMIT_BYTES: Final = 128 * 1024
 """Of a record of `control`. A decision repeats parts of it, escaped anew at up to six bytes for one, and must fit its topic."""
 
 LONGEST_ID: Final = 256
+_REMEMBERED: Final = ("id", "model", "release", "contract", "run", "feature", "incident", "decision", "to")
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +48,7 @@ def fold(state: PartitionState, message: Message) -> tuple[PartitionState, Folde
         return msgspec.structs.replace(state, offset=after), _refused(
             message, "", f"{error.reason}: {error.detail}", error.reason
         )
-    if len(record.id) > LONGEST_ID:
-        # Ids are remembered, and the snapshot that holds them must fit its topic.
-        why = f"its id has {len(record.id)} characters; at most {LONGEST_ID} are taken"
+    if why := _too_long(record):
         return msgspec.structs.replace(state, offset=after), _refused(message, record.id[:LONGEST_ID], why, "wrong_schema")
     if message.key != record.model.encode():
         why = f"wrong key: {message.key!r} for a record of model {record.model!r}"
@@ -62,6 +61,17 @@ def fold(state: PartitionState, message: Message) -> tuple[PartitionState, Folde
     model, outcome = loop.advance(state.models.get(record.model), arrival)
     models = state.models if model is None else {**state.models, record.model: model}
     return PartitionState(offset=after, models=models), Folded(decisions=outcome.decisions, route=outcome.route)
+
+
+def _too_long(record: Control) -> str:
+    """Ids and names are remembered and travel in routes, and what holds them must fit its topic: '' when all are short."""
+    rule = record.rule if isinstance(record, QualityIncident) else None
+    names = [(name, getattr(record, name, "")) for name in _REMEMBERED]
+    names += [(f"rule.{name}", getattr(rule, name, "")) for name in ("incident", "feature")]
+    for name, value in names:
+        if isinstance(value, str) and len(value) > LONGEST_ID:
+            return f"its {name} has {len(value)} characters; at most {LONGEST_ID} are taken"
+    return ""
 
 
 def _refused(message: Message, cause: str, why: str, reason: str) -> Folded:

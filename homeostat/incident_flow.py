@@ -26,7 +26,11 @@ def incident_called(state: ModelState, record: QualityIncident, arrival: Arrival
         return _with(state, _replaced(state, ended)), (_closed(ended, record.reason, record.numbers),)
     if refusal := _unusable(state, record, known):
         return state, (Draft(kind="Refused", why=refusal),)
-    state = _with(state, _bounded((*state.incidents, rule)))
+    replaced = tuple(one for one in state.quarantine if one.feature == rule.feature)
+    others = tuple(
+        msgspec.structs.replace(one, until=max(one.since, rule.since)) if one in replaced else one for one in state.incidents
+    )
+    state = _with(state, _bounded((*others, rule)))
     opened = Draft(
         kind="IncidentOpened",
         why=record.reason,
@@ -34,8 +38,9 @@ def incident_called(state: ModelState, record: QualityIncident, arrival: Arrival
         release=record.release,
         incident=rule.incident,
     )
+    closed = tuple(_closed(one, "the feature is called anew", {}) for one in replaced)
     state, more = _candidate_checked(state, arrival)
-    return state, (opened, *more)
+    return state, (opened, *closed, *more)
 
 
 def change_accepted(state: ModelState, record: AcceptChange) -> Step:
@@ -44,20 +49,23 @@ def change_accepted(state: ModelState, record: AcceptChange) -> Step:
     if record.feature in state.accepted and not ended:
         return state, (Draft(kind="Refused", why=f"the change of {record.feature} is accepted already"),)
     rest = tuple(one for one in state.incidents if one.feature != record.feature)
-    state = msgspec.structs.replace(state, accepted=_accepted(state, record.feature))
+    served = (*state.rollout.served, state.rollout.champion)
+    names = _accepted(state, record.feature)
+    under = {name: releases for name, releases in state.accepted_under.items() if name in names}
+    state = msgspec.structs.replace(state, accepted=names, accepted_under={**under, record.feature: served})
     said = Draft(kind="ChangeAccepted", why=f"{record.feature}: {record.actor}: {record.reason}")
     why = f"{record.actor} accepts the change"
     return _with(state, rest), (said, *(_closed(rule, why, {}) for rule in ended if rule.until is None))
 
 
-def quarantine_released(state: ModelState, record: ReleaseQuarantine, arrival: Arrival) -> Step:
+def quarantine_released(state: ModelState, record: ReleaseQuarantine) -> Step:
     """A person ends one incident: its rows are learnt from again."""
     rule = next((one for one in state.incidents if one.incident == record.incident), None)
     if rule is None:
         have = ", ".join(one.incident for one in state.incidents) or "none"
         return state, (Draft(kind="Refused", why=f"no incident {record.incident}; known are: {have}"),)
     rest = tuple(one for one in state.incidents if one.incident != record.incident)
-    ended = rule if rule.until is not None else msgspec.structs.replace(rule, until=max(arrival.record.at, rule.since))
+    ended = rule if rule.until is not None else msgspec.structs.replace(rule, until=max(state.watermark, rule.since))
     state = msgspec.structs.replace(state, released=(*state.released, ended)[-INCIDENTS_LIMIT:])
     return _with(state, rest), (_closed(rule, f"released by {record.actor}: {record.reason}", {}),)
 
@@ -70,6 +78,8 @@ def _unusable(state: ModelState, record: QualityIncident, known: QuarantineRule 
         return f"it speaks of release {record.release[:12]}, which this model does not know"
     if rule.until is not None or rule.since > record.at:
         return "an incident is opened with a beginning that lies in the past, and no end"
+    if record.release in state.accepted_under.get(rule.feature, ()):
+        return f"a person accepted the change of {rule.feature} under release {record.release[:12]}"
     if not state.policy.quarantine.enabled:
         return "the policy wants no quarantine"
     if len(state.quarantine) >= INCIDENTS_LIMIT:
@@ -104,7 +114,7 @@ def _replaced(state: ModelState, rule: QuarantineRule) -> tuple[QuarantineRule, 
 
 
 def _bounded(incidents: tuple[QuarantineRule, ...]) -> tuple[QuarantineRule, ...]:
-    """The oldest closed ones are forgotten first: their rows carry the mark themselves by then."""
+    """The oldest closed ones are forgotten first. Rows that came before they were called carry no mark, and are then learnt from."""
     excess = len(incidents) - INCIDENTS_LIMIT
     closed = [one.incident for one in incidents if one.until is not None][: max(excess, 0)]
     return tuple(one for one in incidents if one.incident not in closed)

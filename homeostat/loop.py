@@ -180,7 +180,7 @@ def _from_people(state: ModelState, record: _OfPeople, arrival: Arrival) -> Step
         case AcceptChange():
             return incident_flow.change_accepted(state, record)
         case ReleaseQuarantine():
-            return incident_flow.quarantine_released(state, record, arrival)
+            return incident_flow.quarantine_released(state, record)
         case Promote():
             return person_flow.offered(state, record, arrival)
         case Override():
@@ -199,7 +199,9 @@ def _policy_set(state: ModelState, record: PolicySet) -> Step:
     if record.policy.staleness.period != state.policy.staleness.period:
         # Other periods: their numbers, and an account kept in them, say nothing any more.
         account = Staleness(running=state.staleness.running)
-        state = msgspec.structs.replace(state, staleness=account, last_period=-1, period_release="")
+        state = msgspec.structs.replace(state, staleness=account, last_period=-1)
+    if record.policy.autonomy != "auto":
+        state = rollout_flow.word_wanted(state)
     return msgspec.structs.replace(state, policy=record.policy), (Draft(kind="PolicyChanged", why=record.reason),)
 
 
@@ -209,6 +211,8 @@ def _questions(state: ModelState, drafts: tuple[Draft, ...], decisions: tuple[De
         Asked(decision=decision.id, what=draft.asks) for draft, decision in zip(drafts, decisions, strict=True) if draft.asks
     ]
     trying = state.rollout.run if state.rollout.phase == "shadow" else ""
-    open_now = (trying,) if state.job.run else (trying, ABOUT_TRAINING)
-    kept = tuple(one for one in (*state.asked, *asked) if one.what in open_now)[-ASKED_LIMIT:]
+    buying = state.policy.autonomy == "suggest" and not state.job.run
+    kept = tuple(
+        one for one in (*state.asked, *asked) if (buying if one.what == ABOUT_TRAINING else trying and one.what == trying)
+    )[-ASKED_LIMIT:]
     return state if kept == state.asked else msgspec.structs.replace(state, asked=kept)

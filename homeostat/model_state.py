@@ -63,9 +63,12 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     registered_at: datetime
     """Event time of the registration: the period it falls into is a part of one, and not measured."""
     last_period: int = -1
-    period_release: str = ""
-    """`last_period` is of this release."""
+    """The newest that was measured, of whichever champion: none is measured twice, also not of one that serves again."""
     made: tuple[Made, ...] = ()
+    recalled: tuple[str, str] = ("", "")
+    """Run and release of the last recall ..."""
+    recalled_in_vain: tuple[str, ...] = ()
+    """... and releases whose recall came to nothing under this champion: they are not tried again."""
     asked: tuple[Asked, ...] = ()
     incidents: tuple[QuarantineRule, ...] = ()
     """The newest last."""
@@ -73,6 +76,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     """Incidents that a person ended: rows that carry their mark are learnt from after all."""
     accepted: tuple[str, ...] = ()
     """Features that a person says have really changed."""
+    accepted_under: dict[str, tuple[str, ...]] = {}
+    """By accepted feature, the releases that had served by then: what is still said of it by their reference is old."""
     revision: int = 0
     """Counts changes of the route that change no role."""
     seen: tuple[str, ...] = ()

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-import msgspec
-
-from homeostat.model_state import ModelState
+from homeostat import restoration
 from streams import topics
 from streams.codec import Undecodable, decode_control
 from streams.events import AcceptChange, ModelRegistered, PolicySet, ReleaseQuarantine, Restored
@@ -149,6 +147,6 @@ class PolicyBook:
 def _accepted_before(record: Restored) -> tuple[str, ...]:
     """What people had accepted in the log that is gone."""
     try:
-        return msgspec.msgpack.decode(record.state, type=ModelState).accepted
-    except msgspec.DecodeError:
+        return restoration.state_in(record).accepted
+    except restoration.Unusable:
         return ()  # the controller refuses it, with its reason

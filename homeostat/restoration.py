@@ -8,6 +8,7 @@ import msgspec
 
 from homeostat.model_state import Arrival, Draft, ModelState
 from serving.rollout import Rollout, Stage
+from streams.codec import Undecodable, decode_msgpack
 from streams.events import QuarantineRule, Restored
 from streams.policy_limits import fault
 
@@ -18,12 +19,11 @@ class Unusable(Exception):
 
 def restored(record: Restored, arrival: Arrival) -> tuple[ModelState, tuple[Draft, ...]]:
     """The model's state in the new log, and what is said of it. Raises Unusable."""
-    try:
-        state = msgspec.msgpack.decode(record.state, type=ModelState)
-    except msgspec.DecodeError as error:
-        raise Unusable(f"its state cannot be read ({error})") from error
+    state = state_in(record)
     if state.model != record.model:
         raise Unusable(f"its state is of model {state.model!r}")
+    if wrong := _impossible(state):
+        raise Unusable(wrong)
     if wrong := fault(state.policy):
         raise Unusable(wrong)
     if record.incarnation <= state.rollout.incarnation:
@@ -51,6 +51,27 @@ def restored(record: Restored, arrival: Arrival) -> tuple[ModelState, tuple[Draf
         kind = "RecallStarted" if order.recall else "TrainingRetried"
         drafts.append(Draft(kind=kind, why=why, run=order.run, order=order))
     return state, tuple(drafts)
+
+
+def state_in(record: Restored) -> ModelState:
+    """The state that the record holds. Raises Unusable."""
+    try:
+        return decode_msgpack(record.state, ModelState, len(record.state))
+    except Undecodable as error:
+        raise Unusable(f"its state cannot be read ({error.detail})") from error
+
+
+def _impossible(state: ModelState) -> str:
+    """What no state of ours can be: a record that anybody may write must not break the records after it."""
+    rollout = state.rollout
+    moments = (state.watermark, state.registered_at, rollout.clock, rollout.since, state.job.started, *state.admission.started)
+    if any(moment is not None and moment.tzinfo is None for moment in moments):
+        return "its times have no zone"
+    if not rollout.champion:
+        return "no champion serves in it"
+    if rollout.phase != "idle" and not rollout.stages:
+        return f"it is in phase {rollout.phase}, without a stage"
+    return ""
 
 
 def _ended(rule: QuarantineRule, at: datetime) -> QuarantineRule:

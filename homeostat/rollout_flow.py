@@ -7,10 +7,11 @@ from typing import Final
 import msgspec
 
 from drift import staleness
-from drift.staleness import ChampionReplaced, RunRefused
+from drift.staleness import ChampionReplaced, RunRefused, TrainingTaken
 from homeostat.model_state import Arrival, Draft, ModelState, Step
 from serving import canary
 from serving.canary import CandidateReady, Shift
+from serving.rollout import SERVED_LIMIT
 
 _REFUSED: Final = frozenset({"CandidateRejected", "RolledBack"})
 _ANSWERED: Final = frozenset({"RolledBack", "Promoted"})
@@ -26,6 +27,16 @@ def rollout_event(state: ModelState, event: canary.Event, arrival: Arrival) -> S
     """Whatever comes to the rollout, controller time is the arrival's."""
     clock = arrival.at if state.rollout.clock is None else max(state.rollout.clock, arrival.at)
     return _step(msgspec.structs.replace(state, rollout=msgspec.structs.replace(state.rollout, clock=clock)), event)
+
+
+def word_wanted(state: ModelState) -> ModelState:
+    """The policy wants a person's word from here on: also for who is tried or waits, unless a person brought it in."""
+    rollout = state.rollout
+    waiting = rollout.queued
+    if waiting is not None and waiting.bought:
+        waiting = msgspec.structs.replace(waiting, asks=True)
+    asks = rollout.asks or (rollout.phase == "shadow" and rollout.bought)
+    return msgspec.structs.replace(state, rollout=msgspec.structs.replace(rollout, asks=asks, queued=waiting))
 
 
 def _step(state: ModelState, event: canary.Event) -> Step:
@@ -50,6 +61,7 @@ def _step(state: ModelState, event: canary.Event) -> Step:
 
 
 def _account(state: ModelState, shift: Shift) -> ModelState:
+    state = _recall_remembered(state, shift)
     if shift.kind in _ANSWERED:
         # It has answered: what the evidence says of it is no longer a person's to override.
         state = msgspec.structs.replace(state, made=tuple(one for one in state.made if one.run != shift.run))
@@ -57,6 +69,18 @@ def _account(state: ModelState, shift: Shift) -> ModelState:
         account, _ = staleness.advance(state.staleness, ChampionReplaced(), state.policy.staleness)
     elif shift.kind in _REFUSED and shift.bought:
         account, _ = staleness.advance(state.staleness, RunRefused(), state.policy.staleness)
+        if state.job.run:  # of another run: that one is still under way
+            account, _ = staleness.advance(account, TrainingTaken(), state.policy.staleness)
     else:
         return state
     return msgspec.structs.replace(state, staleness=account)
+
+
+def _recall_remembered(state: ModelState, shift: Shift) -> ModelState:
+    """A recall that came to nothing is not repeated under this champion: nothing would ever be trained."""
+    if shift.kind == "Promoted":
+        return msgspec.structs.replace(state, recalled_in_vain=())
+    run, release = state.recalled
+    if shift.kind in _REFUSED and shift.run == run and release not in state.recalled_in_vain:
+        return msgspec.structs.replace(state, recalled_in_vain=(*state.recalled_in_vain, release)[-SERVED_LIMIT:])
+    return state

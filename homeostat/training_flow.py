@@ -14,6 +14,7 @@ from drift import staleness
 from drift.staleness import PeriodMeasured, RunRefused, TrainingTaken
 from homeostat.model_state import ABOUT_TRAINING, MADE_LIMIT, Arrival, Draft, Made, ModelState, Step
 from homeostat.rollout_flow import candidate_ready
+from serving.rollout import Rollout
 from streams.events import (
     UNIT,
     LossesGathered,
@@ -26,7 +27,7 @@ from streams.events import (
 from streams.policy import Policy
 from trainer import admission, job
 from trainer.admission import Start, Wanted
-from trainer.job import ClockRead, Ended, Ignored, Ordered, Submitted
+from trainer.job import ClockRead, Ended, Ignored, Job, Ordered, Submitted
 
 
 def losses_gathered(state: ModelState, record: LossesGathered, arrival: Arrival) -> Step:
@@ -40,7 +41,6 @@ def losses_gathered(state: ModelState, record: LossesGathered, arrival: Arrival)
         state,
         watermark=max(state.watermark, record.at),
         last_period=record.period,
-        period_release=record.release,
     )
     if record.period == staleness.period_of(state.registered_at, state.policy.staleness):
         # Fewer rows than usual would set the price of a training, in periods, for weeks.
@@ -92,7 +92,9 @@ def clock_read(state: ModelState, arrival: Arrival) -> Step:
 def _unusable(state: ModelState, record: LossesGathered) -> str:
     if record.release != state.rollout.champion:
         return f"losses of release {record.release[:12]}, which is not the champion"
-    if record.release == state.period_release and record.period <= state.last_period:
+    if record.period > staleness.period_of(record.at, state.policy.staleness):
+        return f"period {record.period} lies beyond the time at which it is told, {record.at.isoformat()}"
+    if record.period <= state.last_period:
         return f"period {record.period} was measured before"
     bounded = 0 <= record.loss <= record.n * UNIT and 0 <= record.loss_squared <= record.n * UNIT
     if record.n < 0 or not bounded:
@@ -169,7 +171,8 @@ def _with_window(policy: Policy, rows: int) -> Policy:
 def _archived(state: ModelState) -> tuple[str, ...]:
     """Releases to try before a training is bought, those that served last first."""
     policy = state.policy.recall
-    others = [release for release in reversed(state.rollout.served) if release != state.rollout.champion]
+    left_out = (state.rollout.champion, *state.recalled_in_vain)
+    others = [release for release in reversed(state.rollout.served) if release not in left_out]
     return tuple(others[: policy.releases]) if policy.enabled else ()
 
 
@@ -187,6 +190,9 @@ def _job_step(state: ModelState, event: job.Event, arrival: Arrival, numbers: di
     drafts: list[Draft] = []
     for command in commands:
         match command:
+            case Ordered() if state.rollout.paused:
+                state, more = _held_back(state, command.order)
+                drafts.extend(more)
             case Ordered():
                 drafts.append(_next_order(before, command.order, event, numbers))
             case Ignored():
@@ -196,6 +202,14 @@ def _job_step(state: ModelState, event: job.Event, arrival: Arrival, numbers: di
                 state, more = _run_ended(state, before, command, arrival, numbers)
                 drafts.extend(more)
     return state, tuple(drafts)
+
+
+def _held_back(state: ModelState, order: TrainingOrder) -> Step:
+    """A person holds the model: what would go on ends here, and may be bought again afterwards."""
+    why = "a person holds the model: nothing is trained until `resume`"
+    account, _ = staleness.advance(state.staleness, RunRefused(), state.policy.staleness)
+    state = msgspec.structs.replace(state, job=Job(), staleness=account)
+    return state, (Draft(kind="TrainingEnded", why=why, run=order.run),)
 
 
 def _next_order(before: TrainingOrder | None, order: TrainingOrder, event: job.Event, numbers: dict[str, float]) -> Draft:
@@ -209,19 +223,28 @@ def _next_order(before: TrainingOrder | None, order: TrainingOrder, event: job.E
 def _run_ended(state: ModelState, order: TrainingOrder, ended: Ended, arrival: Arrival, numbers: dict[str, float]) -> Step:
     kind = "Recalled" if ended.recalled else "TrainingEnded"
     drafts = [Draft(kind=kind, why=ended.why, numbers=numbers, run=ended.run, release=ended.candidate or ended.made)]
+    if ended.recalled:
+        state = msgspec.structs.replace(state, recalled=(ended.run, ended.candidate))
+    spoilt = ""
     admitted = admission.run_ended(state.admission, failed=ended.failed)
     state = msgspec.structs.replace(state, admission=admission.spared(admitted) if ended.recalled else admitted)
     if ended.made:
         made = Made(release=ended.made, run=ended.run, as_of=order.as_of, known=tuple(rule.incident for rule in order.quarantine))
-        state = msgspec.structs.replace(state, made=(*state.made, made)[-MADE_LIMIT:])
+        state = msgspec.structs.replace(state, made=_remembered((*state.made, made), state.rollout))
         spoilt = spoilt_by(state, made)
         if spoilt and ended.candidate:
             drafts.append(Draft(kind="CandidateRejected", why=spoilt, run=ended.run, release=ended.candidate))
-    if not ended.candidate or len(drafts) > 1:
+    if not ended.candidate or spoilt:
         account, _ = staleness.advance(state.staleness, RunRefused(), state.policy.staleness)
         return msgspec.structs.replace(state, staleness=account), tuple(drafts)
     state, more = candidate_ready(state, ended.candidate, ended.run, arrival)
     return state, (*drafts, *more)
+
+
+def _remembered(made: tuple[Made, ...], rollout: Rollout) -> tuple[Made, ...]:
+    """The newest, and always who is tried or waits: those have to be looked at again when a data bug is called."""
+    kept = {rollout.candidate, rollout.queued.release if rollout.queued else ""}
+    return tuple(one for place, one in enumerate(made) if place >= len(made) - MADE_LIMIT or one.release in kept)
 
 
 def spoilt_by(state: ModelState, made: Made) -> str:

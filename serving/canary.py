@@ -136,7 +136,12 @@ def _candidate_ready(state: Rollout, event: CandidateReady, policy: CanaryPolicy
 
 def _waits_already(state: Rollout, waiting: Waiting, event: CandidateReady) -> Step:
     """A person says something of a candidate that waits: it keeps its place and its run."""
-    waiting = msgspec.structs.replace(waiting, asks=waiting.asks and event.asks, straight=waiting.straight or event.straight)
+    waiting = msgspec.structs.replace(
+        waiting,
+        asks=waiting.asks and event.asks,
+        straight=waiting.straight or event.straight,
+        bought=waiting.bought or event.bought,
+    )
     note = Note(kind="CandidateQueued", why="it waits already, and keeps its place", release=waiting.release, run=waiting.run)
     return msgspec.structs.replace(state, queued=waiting), (note,)
 

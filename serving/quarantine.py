@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -47,8 +47,8 @@ class Quarantine:
 class RowRules:
     """The open rules of one route, ready to be tried on rows of one contract."""
 
-    def __init__(self, contract: Contract, rules: Sequence[QuarantineRule], accepted: Collection[str]) -> None:
-        features = {feature.name: feature for feature in contract.features if feature.name not in accepted}
+    def __init__(self, contract: Contract, rules: Sequence[QuarantineRule]) -> None:
+        features = {feature.name: feature for feature in contract.features}
         self._rules = [
             (rule, features[rule.feature], flag_of(rule))
             for rule in rules

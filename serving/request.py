@@ -51,7 +51,7 @@ class RowSchema:
         self.contract = contract
         self._features = {feature.name: _with_interval(feature, feature.name in accepted) for feature in contract.features}
         self._required = tuple(feature.name for feature in contract.features if feature.required)
-        self._rules = RowRules(contract, rules, accepted)
+        self._rules = RowRules(contract, rules)
 
     def under(self, rules: Sequence[QuarantineRule], accepted: Collection[str]) -> RowSchema:
         """The schema of a route with these; itself where there are none, as nearly always."""

@@ -16,7 +16,7 @@ Step = tuple[Rollout, tuple[Command, ...]]
 def tried(state: Rollout, candidate: Waiting, at: datetime | None, first_share: float) -> Step:
     """A candidate's rollout begins: in shadow, or, where a person overrides that, with its first share of rows."""
     state, started = shadow_started(state, candidate, at)
-    if not candidate.straight:
+    if not candidate.straight or first_share >= 1.0:  # nobody goes straight to everybody
         return state, started
     return step_taken(state, first_share, "a person overrides gate and shadow", {})
 

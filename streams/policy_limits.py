@@ -56,6 +56,8 @@ _RANGES: Final[dict[str, Range]] = {
 }
 """What a number may be. Durations are compared in seconds."""
 
+LONGEST: Final = timedelta(days=3_650)
+"""Of any duration: dates plus it must stay dates."""
 LOGGING: Final = ("keep", "hash", "bin", "drop")
 AUTONOMY: Final = ("observe", "suggest", "approve", "auto")
 NEWER: Final = ("waits", "replaces")
@@ -74,6 +76,8 @@ def fault(policy: Policy) -> str:
         number = value.total_seconds() if isinstance(value, timedelta) else value
         if not allowed(number):
             return f"{name} must be {wanted}, got {number:g}."
+        if isinstance(value, timedelta) and value > LONGEST:
+            return f"{name} must be at most {LONGEST.days} days, got {value.days}."
     steps = policy.canary.steps
     if not steps or list(steps) != sorted(set(steps)) or steps[0] <= 0.0 or steps[-1] != 1.0:
         return f"canary.steps must rise and end with 1.0, as in [0.1, 0.5, 1.0], got {list(steps)}."

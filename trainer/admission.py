@@ -61,7 +61,7 @@ def advance(state: Admission, want: Wanted, policy: AdmissionPolicy) -> tuple[Ad
     if want.in_flight:
         return state, Refuse(why="a run is in flight; this request joins it", numbers={}, joined=want.in_flight)
     # A person's moment may lie beyond the event time reached: it counts once that has come.
-    recent = tuple(moment for moment in state.started if want.at - BUDGET_WINDOW < moment <= want.at)
+    recent = tuple(moment for moment in state.started if moment <= want.at and want.at - moment < BUDGET_WINDOW)
     if len(recent) >= policy.trainings_per_30_days:
         return state, Refuse(
             why="the budget of trainings per 30 days is used up",

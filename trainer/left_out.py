@@ -17,7 +17,7 @@ class LeavingOut:
 
     quarantine: Sequence[QuarantineRule] = ()
     accepted: Sequence[str] = ()
-    """Features that really changed: neither their range nor what once was held against them counts."""
+    """Features that really changed: neither their range nor what was held against rows then counts; rules made since do."""
     released: Sequence[QuarantineRule] = ()
     """Rules that a person ended: their flags count no more."""
     quarantining: bool = True
@@ -52,7 +52,7 @@ def _quarantine_fault(contract: Contract, example: Example, leaving: LeavingOut)
             return standing[0] if standing else "quarantined"
     for rule in leaving.quarantine:
         feature = next((each for each in contract.features if each.name == rule.feature), None)
-        if feature is None or rule.feature in leaving.accepted or not covers(rule, example.at):
+        if feature is None or not covers(rule, example.at):
             continue
         if matches(rule, feature, example.features.get(rule.feature)):
             return flag_of(rule)

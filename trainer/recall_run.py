@@ -19,7 +19,7 @@ from trainer.stored_release import StoredRelease, load_stored
 from trainer.table import Table, Target, encode_target, losses
 from trainer.workshop import ACTOR, Workshop
 
-_UNFIT = (BlobMissing, BlobCorrupt, NotTrainable, ValueError)
+_UNFIT = (BlobMissing, BlobCorrupt, NotTrainable, ValueError, msgspec.DecodeError)
 """What an archived release may have wrong with it: it is passed over. (A store that cannot be read is another thing.)"""
 
 

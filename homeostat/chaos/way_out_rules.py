@@ -69,18 +69,34 @@ def who_served_is_remembered_in_order(history: History) -> Iterator[str]:
 
 
 def the_bake_looks_the_right_way(history: History) -> Iterator[str]:
-    """A champion goes back for its losses only when it lost more than its control."""
+    """A champion goes back for its losses only when it lost more than its control on what came since its promotion."""
     for model, decisions in history.model_decisions().items():
+        promoted = 0
         for decision in decisions:
-            if decision.kind == "RolledBack" and decision.why.startswith("worse than its control: loss"):
-                told = [
-                    record.worse - record.better if record.arm == "control" else record.better - record.worse
-                    for place, record in history.records.items()
-                    if place[0] == decision.partition and place[1] <= decision.offset
-                    and isinstance(record, EvidenceGathered) and record.model == model and _about(record, decision.release)
-                ]  # fmt: skip
-                if told and min(told) >= 0:
+            if decision.kind == "Promoted":
+                promoted = decision.offset
+            elif decision.kind == "RolledBack" and decision.why.startswith("worse than its control: loss"):
+                told = _lost_more(history, decision, promoted)
+                if told and max(told) <= 0:
                     yield f"{model}: {decision.release} goes back at offset {decision.offset}, and never lost more than its control"
+
+
+def _lost_more(history: History, decision: Decided, promoted: int) -> list[int]:
+    """By how many rows the release lost more, for each record between its promotion and its end; cumulative within a step."""
+    before: dict[tuple[int, int, str], int] = {}
+    told = []
+    for (partition, offset), record in sorted(history.records.items()):
+        if partition != decision.partition or offset > decision.offset or not isinstance(record, EvidenceGathered):
+            continue
+        if record.model != decision.model or not _about(record, decision.release):
+            continue
+        key = record.generation, record.step, record.arm
+        more = record.better - record.worse if record.arm == "control" else record.worse - record.better
+        if offset <= promoted:
+            before[key] = more
+        else:
+            told.append(more - before.get(key, 0))
+    return told
 
 
 def a_spoilt_candidate_goes(history: History) -> Iterator[str]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from streams.events import AcceptChange, QualityIncident, QuarantineRule, ReleaseQuarantine
-from tests.core.control_log import EVENT_T0, POLICY, ControlLog, evidence, finished, registered, retrain
+from tests.core.control_log import EVENT_T0, POLICY, ControlLog, evidence, finished, promote, registered, retrain
 
 RULE = QuarantineRule(incident="bug-1", feature="price", kind="unit", since=EVENT_T0 - timedelta(hours=1), low=0.0, high=1.0)
 _BY = {"at": EVENT_T0, "model": "m", "actor": "ada", "reason": "because"}
@@ -87,10 +87,23 @@ def test_a_person_accepts_a_change() -> None:
     assert order is not None
     assert (order.quarantine, order.accepted) == ((), ("price",))
     assert log.tell(AcceptChange(id="b", feature="price", **_BY)) == ["Refused"]  # type: ignore[arg-type]
-    # Called again, under another champion say, it may be accepted again.
-    log.tell(called(msgspec.structs.replace(RULE, incident="bug-2")))
+    # What was on its way then is old news; called under a later champion it is another matter, and may be accepted again.
+    later = msgspec.structs.replace(RULE, incident="bug-2")
+    assert log.tell(called(later)) == ["Refused"]
+    log.tell(finished(log.decisions[-2].run or order.run))
+    promote(log)
+    assert log.tell(called(msgspec.structs.replace(later, incident="bug-3"), release="second")) == ["IncidentOpened"]
+    assert log.routes[-1].quarantine != ()
     assert log.tell(AcceptChange(id="c", feature="price", **_BY)) == ["ChangeAccepted", "IncidentClosed"]  # type: ignore[arg-type]
     assert log.routes[-1].accepted == ("price",)
+
+
+def test_a_feature_that_is_called_anew_has_one_open_incident() -> None:
+    """Whoever opens the second knows nothing of the first any more."""
+    log = started()
+    log.tell(called())
+    assert log.tell(called(msgspec.structs.replace(RULE, incident="bug-2"))) == ["IncidentOpened", "IncidentClosed"]
+    assert [rule.incident for rule in log.routes[-1].quarantine] == ["bug-2"]
 
 
 def test_a_person_ends_one_incident() -> None:
@@ -126,7 +139,7 @@ def test_incidents_that_make_no_sense_are_refused() -> None:
 def test_incidents_are_bounded_and_open_ones_are_kept() -> None:
     """The oldest closed ones are forgotten first; beyond the bound a person has to look."""
     log = started()
-    log.tell(called(msgspec.structs.replace(RULE, incident="open")))
+    log.tell(called(msgspec.structs.replace(RULE, incident="open", feature="other")))
     for number in range(40):
         rule = msgspec.structs.replace(RULE, incident=f"bug-{number}")
         assert log.tell(called(rule)) == ["IncidentOpened"]
@@ -135,5 +148,5 @@ def test_incidents_are_bounded_and_open_ones_are_kept() -> None:
     assert len(state.incidents) == 32
     assert state.incidents[0].incident == "open"
     for number in range(100, 131):
-        log.tell(called(msgspec.structs.replace(RULE, incident=f"bug-{number}")))
-    assert log.tell(called(msgspec.structs.replace(RULE, incident="one-too-many"))) == ["Refused"]
+        log.tell(called(msgspec.structs.replace(RULE, incident=f"bug-{number}", feature=f"f{number}")))
+    assert log.tell(called(msgspec.structs.replace(RULE, incident="one-too-many", feature="more"))) == ["Refused"]

@@ -347,3 +347,20 @@ def test_replay_compares_what_was_decided_and_not_by_which_core() -> None:
     older = [msgspec.structs.replace(decision, core="0") for decision in log.decisions]
     assert replay.compare(log.messages, older).differing == ()
     assert "begins at offset 3" in replay.compare(log.messages[3:], log.decisions).differing[0]
+
+
+def test_losses_told_again_after_a_rollback_buy_nothing() -> None:
+    """A period is measured once, whichever champion it was of: else an old purchase would be made, and its run opened, again."""
+    log = ControlLog()
+    log.tell(registered())
+    bought_by = losses(0, 20)
+    for period in range(80):
+        bought_by = losses(period, 20 if period < 30 else 40)
+        if "TrainingStarted" in log.tell(bought_by):
+            break
+    log.tell(finished(log.decisions[-1].run))
+    promote(log)
+    log.tell(losses(bought_by.period + 1, 20, release="second"))
+    log.tell(RollBack(id="back", at=EVENT_T0, model="m", actor="ada", reason="looks odd", to="first"))
+    assert log.tell(bought_by) == ["Refused"]
+    assert log.tell(losses(bought_by.period + 2, 20)) == ["StalenessMeasured"]

@@ -107,7 +107,7 @@ def test_a_rule_speaks_of_event_times_from_since_to_until(minutes: int, until: i
         ({"zone": None}, (rule("missing", "zone"),), (), ("zone:missing",)),
         ({"price": 5.0}, (rule("stuck"), rule(high=4.0), rule(high=3.0, incident="j")), (), ("price:stuck", "price:unit")),
         ({"price": 11.0}, (), ("price",), ()),
-        ({"price": 11.0}, (rule(),), ("price",), ()),
+        ({"price": 11.0}, (rule(),), ("price",), ("price:unit",)),
         ({"price": 1e39}, (), ("price",), ("price:range",)),
         ({"price": 11.0, "zone": None}, (), ("price",), ("zone:missing",)),
     ],
