@@ -106,6 +106,8 @@ def fold(triage: Triage, window: WindowCounted, *, enabled: bool) -> tuple[Triag
     now = msgspec.structs.replace(triage, newest=max(triage.newest or window.at, window.at))
     names = {feature.name for feature in now.features}
     over = {name: "its feature is no longer served" for name in now.incidents if name not in names}
+    hidden = (name for name in now.incidents if name in names and name not in now.grounds)
+    over |= dict.fromkeys(hidden, "its feature is no longer logged as it comes")
     if not enabled:
         over = dict.fromkeys(now.incidents, "the policy wants no quarantine")
         now = msgspec.structs.replace(now, trails={}, paused={})

@@ -12,10 +12,9 @@ from typing import Final
 
 from homeostat import restoration
 from streams import topics
-from streams.codec import Undecodable, decode_control
 from streams.events import AcceptChange, ModelRegistered, PolicySet, ReleaseQuarantine, Restored
 from streams.policy import Policy
-from streams.policy_limits import fault
+from streams.policy_log import Acting, PolicyLog
 from streams.ports import LogReader, LogUnavailable
 
 PLACES: Final = tuple((topics.CONTROL, partition) for partition in range(topics.named(topics.CONTROL).partitions))
@@ -27,7 +26,6 @@ KEPT: Final = 64
 """Policies of a model that are remembered."""
 WORDS_KEPT: Final = 256
 """Changes accepted and incidents released that are remembered of a model."""
-MARKS: Final = (b"PolicySet", b"ModelRegistered", b"AcceptChange", b"ReleaseQuarantine", b"Restored")
 BATCH: Final = 1_000
 
 log = logging.getLogger("homeostat.agents")
@@ -71,6 +69,7 @@ class PolicyBook:
         self._clock = clock
         self._entries: dict[str, list[_Entry]] = {}
         self._words: dict[str, list[_Word]] = {}
+        self._log = PolicyLog()
         self._looked_at: float | None = None
 
     def at(self, model: str, broker_time: datetime, heard_until: datetime | None = None) -> Settled:
@@ -103,26 +102,22 @@ class PolicyBook:
         now = self._clock()
         ends = self._reader.end_offsets(PLACES)
         if self._looked_at is None:
+            self._log = PolicyLog()
             self._reader.assign(dict.fromkeys(PLACES, -2))
         deadline = now + self._timeout_s
         while any(self._reader.position(place) < end for place, end in ends.items()):
             messages = self._reader.poll(0.1, BATCH)
             for message in messages:
-                if any(mark in message.value for mark in MARKS):
-                    self._note(message.key, message.value, message.broker_time)
+                record = self._log.acting(message)
+                if record is not None:
+                    self._note(record, message.broker_time)
             if messages:
                 deadline = self._clock() + self._timeout_s
             elif self._clock() > deadline:
                 raise LogUnavailable(f"control: no progress for {self._timeout_s:g} s before its end")
         self._looked_at = now
 
-    def _note(self, key: bytes, value: bytes, broker_time: datetime) -> None:
-        try:
-            record = decode_control(value)
-        except Undecodable:
-            return  # the controller refuses it, with its reason
-        if key != record.model.encode():
-            return
+    def _note(self, record: Acting, broker_time: datetime) -> None:
         match record:
             case AcceptChange():
                 self._heard(record.model, _Word(broker_time, accepted=record.feature))
@@ -131,10 +126,8 @@ class PolicyBook:
             case Restored():
                 for feature in _accepted_before(record):
                     self._heard(record.model, _Word(broker_time, accepted=feature))
-            case ModelRegistered() | PolicySet() if not fault(record.policy):
+            case ModelRegistered() | PolicySet():
                 entries = self._entries.setdefault(record.model, [])
-                if entries and isinstance(record, ModelRegistered):
-                    return  # registered before: the controller refuses it, as it does a policy with a fault
                 entries.append(_Entry(broker_time, record.policy))
                 del entries[1 : max(len(entries) - KEPT, 1)]  # the first stays: it holds for windows before any settled
 

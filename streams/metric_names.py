@@ -154,6 +154,11 @@ HELD: Final = Metric(
     help="1 while a person holds the model (`pause`): nothing is trained, tried or promoted.",
     labels=("model",),
 )
+MIRROR_BEHIND: Final = Metric(
+    name="homeostat_mirror_behind",
+    kind="gauge",
+    help="Partitions of control whose mirror on disk lacks a decision or a state: a log lost now could not be made anew whole.",
+)
 ROLLBACKS: Final = Metric(name="homeostat_rollbacks_total", kind="counter", help="Releases rolled back.", labels=("model",))
 
 RUNS: Final = Metric(

@@ -6,15 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Final
 
-import msgspec
-
 from serving.adapters.route_installer import RouteInstaller
-from serving.served_policy import served_policy
-from streams.codec import Undecodable, decode_control, decode_json
+from serving.served_policy import ServedPolicy, served_policy
+from streams.codec import Undecodable, decode_json
 from streams.events import ModelRegistered, PolicySet, Route
+from streams.policy_log import PolicyLog
 from streams.ports import LogReader, LogUnavailable, Message, PositionLost
 from streams.topics import CONTROL, ROUTES, named
 
@@ -22,8 +20,6 @@ EARLIEST: Final = -2
 POLL_S: Final = 0.1
 POLL_LIMIT: Final = 1_000
 RETRY_S: Final = 1.0
-AHEAD: Final = timedelta(minutes=5)
-"""A record dated later than that after the broker took it is refused by the controller."""
 
 _PARTITIONS: Final = tuple((topic, number) for topic in (ROUTES, CONTROL) for number in range(named(topic).partitions))
 _CONTROL_PARTITIONS: Final = tuple(partition for partition in _PARTITIONS if partition[0] == CONTROL)
@@ -40,6 +36,9 @@ class RouteFollower:
         self._open_reader = open_reader
         self._installer = installer
         self._waiting: dict[str, tuple[Route, Ends]] = {}
+        self._policies = PolicyLog()
+        self._newest: dict[str, ServedPolicy] = {}
+        """Read, and not in force yet: an old one, looser perhaps, must not hold for the moment until the newest is read."""
         self._caught_up = threading.Event()
 
     @property
@@ -63,6 +62,7 @@ class RouteFollower:
             stop.wait(RETRY_S)
 
     def _follow(self, reader: LogReader, stop: threading.Event) -> None:
+        self._policies, self._newest = PolicyLog(), {}
         ends = reader.end_offsets(_PARTITIONS)
         reader.assign(dict.fromkeys(_PARTITIONS, EARLIEST))
         behind = True
@@ -74,6 +74,9 @@ class RouteFollower:
             behind = behind and not _reached(reader, ends)
             if behind:
                 continue
+            for model, policy in self._newest.items():
+                self._installer.set_policy(model, policy)
+            self._newest.clear()
             now = time.monotonic()
             if self._release_waiting(reader) or now >= retry_at:
                 self._installer.install()
@@ -99,19 +102,9 @@ class RouteFollower:
             self._waiting[model] = (route, {} if known else reader.end_offsets(_CONTROL_PARTITIONS))
 
     def _take_policy(self, message: Message) -> None:
-        if not any(word in message.value for word in (b"ModelRegistered", b"PolicySet")):
-            return
-        try:
-            record = decode_control(message.value)
-        except (Undecodable, msgspec.MsgspecError):
-            return  # the controller refuses it, on record
-        if message.key != record.model.encode() or record.at > message.broker_time + AHEAD:
-            return  # as above
-        # A second registration is refused by the controller; it must not loosen what the first one hides.
-        if isinstance(record, ModelRegistered) and self._installer.knows_policy(record.model):
-            return
-        if isinstance(record, (ModelRegistered, PolicySet)):
-            self._installer.set_policy(record.model, served_policy(record.policy))
+        record = self._policies.acting(message)
+        if isinstance(record, ModelRegistered | PolicySet):
+            self._newest[record.model] = served_policy(record.policy)
 
     def _release_waiting(self, reader: LogReader) -> bool:
         """Offer the routes whose model's policy is known by now; whether there was one."""
