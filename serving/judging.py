@@ -38,7 +38,7 @@ def judged(state: Rollout, policy: CanaryPolicy) -> Step:
                 return transitions.taken_out(state, f"inconclusive after {state.wealths.rows} labelled rows", numbers)
         case "baking":
             if isinstance(found, Worse):
-                return transitions.restored(state, state.control, f"worse than its control: {found.metric}", numbers)
+                return transitions.serves_again(state, state.control, f"worse than its control: {found.metric}", numbers)
             watched = state.last_counted(state.generation, 0, "control").n
             if watched >= policy.bake_rows and not state.paused:
                 return transitions.bake_ended(state, f"not found worse on {watched} labelled rows", numbers)

@@ -103,7 +103,7 @@ def bake_ended(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
     return _idle(state, state.champion), (shift,)
 
 
-def restored(state: Rollout, release: str, why: str, numbers: dict[str, float]) -> Step:
+def serves_again(state: Rollout, release: str, why: str, numbers: dict[str, float]) -> Step:
     """A release that served before serves again; the one taken out is remembered as the last resort."""
     out = state.champion
     shift = Shift(
@@ -130,7 +130,7 @@ def rolled_back_by_person(state: Rollout, event: RollBack) -> Step:
     first: tuple[Command, ...] = ()
     if trying:
         state, first = taken_out(state, f"{event.actor}: {event.reason}", {})
-    state, then = restored(state, to, f"{event.actor}: {event.reason}", {})
+    state, then = serves_again(state, to, f"{event.actor}: {event.reason}", {})
     return state, (*first, *then)
 
 

@@ -95,12 +95,12 @@ def _taken_out_comes_back(sound: Callable[..., Step]) -> Callable[..., Step]:
 
 
 def _back_to_the_bad_one(sound: Callable[..., Step]) -> Callable[..., Step]:
-    def restored(state: Rollout, release: str, why: str, numbers: dict[str, float]) -> Step:
+    def serves_again(state: Rollout, release: str, why: str, numbers: dict[str, float]) -> Step:
         after, commands = sound(state, release, why, numbers)
         out, *others = after.served
         return msgspec.structs.replace(after, served=(*others, out)), commands
 
-    return restored
+    return serves_again
 
 
 def _step_while_held(sound: Callable[..., Step]) -> Callable[..., Step]:
@@ -195,7 +195,7 @@ IN_ROLLOUT: Final = (
     Planted(
         name="back_to_the_bad_one",
         what="A champion that was rolled back is remembered as the one that served last: the next rollback brings it back.",
-        plant=partial(replaced, transitions, "restored", _back_to_the_bad_one),
+        plant=partial(replaced, transitions, "serves_again", _back_to_the_bad_one),
     ),
     Planted(
         name="step_while_held",

@@ -220,6 +220,15 @@ def test_a_feature_that_is_not_logged_as_it_is_is_not_looked_at(reference: Profi
     assert feed.take(rows_of(np.full(480, np.nan))) == []
 
 
+def test_an_incident_of_a_feature_that_is_hidden_now_ends(feed: Feed, reference: Profile, rng: np.random.Generator) -> None:
+    """Every row would count as missing, and the incident, with all its losses left out, would never end."""
+    feed.take(rows_of(prices(rng, 48) * 1000.0))
+    feed.learn("r1", reference, policy=policy_of(log={"price": "drop"}))
+    (closed,) = feed.take(rows_of(np.full(24, np.nan)))
+    assert closed.closed
+    assert "no longer logged" in closed.reason
+
+
 def test_an_accepted_change_is_not_looked_at_until_a_new_reference(
     feed: Feed, reference: Profile, rng: np.random.Generator
 ) -> None:
