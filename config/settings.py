@@ -115,13 +115,7 @@ class ConfigurationError(Exception):
 def load(data: str, environment: Mapping[str, str] | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
     """Settings of the data directory `data`. Raises ConfigurationError."""
     variables = os.environ if environment is None else environment
-    values: dict[str, object] = {}
-    path = Path(data) / FILE_NAME
-    if path.exists():
-        try:
-            values.update(tomllib.loads(path.read_text()))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigurationError(f"{path} is not valid TOML: {error}. Mend the line it names.") from error
+    values = _in_file(data)
     names = {field.name for field in msgspec.structs.fields(Settings)}
     for variable, text in variables.items():
         if variable.startswith(ENVIRONMENT_PREFIX):
@@ -142,6 +136,34 @@ def load(data: str, environment: Mapping[str, str] | None = None, overrides: Map
     if settings.crash_at and settings.crash_at not in crash_points.ALL:
         raise ConfigurationError(f"unknown crash_at {settings.crash_at!r}; valid are: {', '.join(crash_points.ALL)}.")
     return settings
+
+
+def load_chosen(data: str, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings as the supervisor of this directory wrote them: a port 0 in the environment asked it for any, and it chose one.
+
+    Raises ConfigurationError.
+    """
+    variables = os.environ if environment is None else environment
+    written = _in_file(data)
+    other_cluster = bool(variables.get(f"{ENVIRONMENT_PREFIX}BOOTSTRAP_SERVERS"))
+
+    def asks_for_any(variable: str, text: str) -> bool:
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if name == "broker_port" and other_cluster:
+            return False  # there 0 says that no broker is ours
+        return name.endswith("_port") and text.strip() == "0" and bool(written.get(name))
+
+    return load(data, {variable: text for variable, text in variables.items() if not asks_for_any(variable, text)})
+
+
+def _in_file(data: str) -> dict[str, object]:
+    path = Path(data) / FILE_NAME
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}. Mend the line it names.") from error
 
 
 def write(settings: Settings) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import typer
@@ -77,7 +79,32 @@ def run(arguments: list[str]) -> int:
         return fail(str(error), FAILED, as_json=as_json)
     except LogUnavailable as error:
         return fail(f"the log did not answer ({error}); see `homeostat status` and the broker's log.", FAILED, as_json=as_json)
+    except OSError as error:
+        return fail(_undone(arguments, error), FAILED, as_json=as_json)
     return 0
+
+
+_NEXT: Final = {
+    errno.EACCES: "give this user the right to it, or name another place",
+    errno.EPERM: "give this user the right to it, or name another place",
+    errno.EROFS: "name a place that can be written",
+    errno.ENOENT: "check the path",
+    errno.EISDIR: "name a file",
+    errno.ENOTDIR: "name a directory, or move the file away",
+    errno.EEXIST: "move it away, or name another place",
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EMFILE: "allow more open files (`ulimit -n`)",
+}
+
+
+def _undone(arguments: Sequence[str], error: OSError) -> str:
+    """What the operating system would not do, with which path, and what to do."""
+    paths = " and ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+    what = f"`homeostat {arguments[0] if arguments else ''}` could not go on"
+    why = error.strerror or str(error) or type(error).__name__
+    step = _NEXT.get(error.errno or 0, "see `homeostat status` and `homeostat logs supervisor`")
+    return f"{what}: {why}{f': {paths}' if paths else ''}; {step}."
 
 
 if __name__ == "__main__":

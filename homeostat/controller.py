@@ -108,6 +108,7 @@ class Controller:
             self.revisions.update(_revisions(leader))
             self.positions[str(partition)] = leader.state.offset
             self._meters.counter(metrics.RECORDS_READ, role=ROLE, topic=topics.CONTROL).inc(len(fresh))
+        self._meters.gauge(metrics.MIRROR_BEHIND).set(leadership.behind)
         now = datetime.now(UTC)
         ticks = [tick for leader in leadership.leaders.values() for tick in leader.due_ticks(now)]
         if ticks:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
+from homeostat.model_view import model_view
 from streams.events import (
     AcceptChange,
     Approve,
@@ -41,10 +42,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """`chain`: the decision first, its root last. `followed`: later decisions that would not be without it, oldest first."""
+    """`chain`: the decision first, its root last. `followed`: later decisions that would not be without it, oldest first.
+
+    `over`: nothing more is to come of it by itself.
+    """
 
     chain: tuple[Link, ...]
     followed: tuple[Decided, ...]
+    over: bool
 
 
 def explain(decision: Decided, decisions: Sequence[Decided], record_of: RecordOf) -> Explanation:
@@ -56,7 +61,9 @@ def explain(decision: Decided, decisions: Sequence[Decided], record_of: RecordOf
         link = _link(decisions, at, record_of)
         chain.append(link)
         at = _cause(decisions, at - len(link.together), link.record, record_of)
-    return Explanation(chain=tuple(chain), followed=_followed(decisions, places[decision.id, decision.at]))
+    place = places[decision.id, decision.at]
+    runs = {one.run for one in decisions[place:] if one.run and _same_record(one, decision)}
+    return Explanation(chain=tuple(chain), followed=_followed(decisions, place, runs), over=_over(decision, decisions, runs))
 
 
 def _link(decisions: Sequence[Decided], at: int, record_of: RecordOf) -> Link:
@@ -110,8 +117,14 @@ def _last(decisions: Sequence[Decided], before: int, wanted: Callable[[Decided],
     return next((place for place in range(before - 1, -1, -1) if wanted(decisions[place])), None)
 
 
-def _followed(decisions: Sequence[Decided], at: int) -> tuple[Decided, ...]:
+def _followed(decisions: Sequence[Decided], at: int, runs: Set[str]) -> tuple[Decided, ...]:
     """What was decided on the same record after it, and every later decision of the runs that these are about."""
     decision = decisions[at]
-    runs = {one.run for one in decisions[at:] if one.run and _same_record(one, decision)}
     return tuple(one for one in decisions[at + 1 :] if _same_record(one, decision) or (one.run and one.run in runs))
+
+
+def _over(decision: Decided, decisions: Sequence[Decided], runs: Set[str]) -> bool:
+    """Whether its runs have ended; of no run: whether nobody is asked for a word."""
+    if not runs:
+        return decision.kind != "ApprovalWanted"
+    return all(run.over for run in model_view(decisions).runs if run.run in runs)

@@ -30,12 +30,16 @@ class Incident:
 def incidents(decided: Iterable[tuple[Decided, Control | None]], in_force: Iterable[QuarantineRule] = ()) -> tuple[Incident, ...]:
     """Every incident, oldest first. `in_force`: the rules of the route, which are open whatever is kept of the log."""
     found: dict[str, Incident] = {}
-    for decision, record in decided:
+    for decision, read in decided:
+        # After a restore the place of a cause may hold a record of the next log.
+        record = read if read is not None and read.id == decision.cause else None
         if decision.kind == "IncidentOpened" and isinstance(record, QualityIncident):
             found[record.rule.incident] = Incident(rule=record.rule, opened=decision)
         elif decision.kind == "IncidentClosed" and decision.incident in found:
             known = found[decision.incident]
-            rule = record.rule if isinstance(record, QualityIncident) else known.rule
+            # A feature that is called anew closes another incident than its record is about.
+            said = record.rule if isinstance(record, QualityIncident) else known.rule
+            rule = said if said.incident == decision.incident else known.rule
             found[decision.incident] = replace(known, rule=rule, closed=decision)
     for rule in in_force:
         found.setdefault(rule.incident, Incident(rule=rule, opened=None))

@@ -52,6 +52,11 @@ class Leadership:
         self.lead([partition for partition in partitions if partition in states and states[partition].models])
         return self.positions()
 
+    @property
+    def behind(self) -> int:
+        """Partitions led here of which the mirror lacks something."""
+        return self._mirroring.behind
+
     def positions(self) -> dict[int, int]:
         """By partition of ours, the next record to be folded."""
         led = {partition: leader.state.offset for partition, leader in self.leaders.items()}
@@ -67,19 +72,22 @@ class Leadership:
             # Only now, with the predecessors fenced, are the newest snapshots the last ones there will be.
             snapshots = self._snapshots()
             states = {partition: snapshots.get(partition, PartitionState()) for partition in new}
-            mend(self._mirror, self._scout, states)
+            refused = mend(self._mirror, self._scout, states)
         except BaseException:
             for transaction in transactions.values():
                 transaction.close()
             raise
         for partition, state in states.items():
             self._mirroring.led(partition)
+            if partition in refused:
+                self._mirroring.tell(partition, state.offset, refused[partition])
             self.leaders[partition] = Leader(partition, transactions[partition], state, self._crash, self._mirroring)
             log.info("leading partition %d of control from offset %d, models %s", partition, state.offset, sorted(state.models))
 
     def drop(self, partitions: Sequence[int]) -> None:
         """Lead these no more."""
         for partition in partitions:
+            self._mirroring.dropped(partition)
             self.leaders.pop(partition).close()
         if partitions:
             log.info("no longer leading partitions %s of control", sorted(partitions))

@@ -18,6 +18,7 @@ from homeostat.model_state import ABOUT_TRAINING, ASKED_LIMIT, Arrival, Asked, D
 from homeostat.on_record import decided, decision, route_of
 from serving import canary
 from serving.canary import ChampionSet, Rollout
+from streams import model_name
 from streams.events import (
     AcceptChange,
     Approve,
@@ -85,7 +86,7 @@ def _first(arrival: Arrival) -> tuple[ModelState | None, Outcome]:
         return _restored(record, arrival)
     if not isinstance(record, ModelRegistered):
         return _nothing(f"{type(record).__name__} for a model that is not registered", arrival)
-    if wrong := _dated_late(arrival) or fault(record.policy):
+    if wrong := model_name.fault(record.model) or _dated_late(arrival) or fault(record.policy):
         return _nothing(f"not registered: {wrong}", arrival)
     rollout, _ = canary.advance(Rollout(), ChampionSet(release=record.release, at=arrival.at), record.policy.canary)
     state = ModelState(

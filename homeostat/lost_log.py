@@ -8,9 +8,13 @@ from typing import Final
 import msgspec
 
 from config.settings import Settings
-from homeostat.mirror import newest
+from homeostat.last_served import FOLDER, last_served
+from homeostat.mirror import folders, newest
 from streams import topics
 
+REPEATS: Final = "repeats"
+OF_OLD_OFFSETS: Final = ("faust", REPEATS)
+"""Directories whose content names offsets of the log, or is named by snapshots in it."""
 MARKER: Final = "restore.json"
 """In the mirror from the first change of a restore to its end."""
 
@@ -26,14 +30,44 @@ def lost_log(settings: Settings) -> str:
     """Why nothing may start here before a restore; empty: it may."""
     if begun_in(settings.mirror) is not None:
         return f"a restore was begun in {settings.data} and not finished; run `homeostat restore` again."
-    known = newest(settings.mirror) if settings.embedded and not holds_log(settings.broker) else ()
-    if not known:
+    found = _traces(settings) if settings.embedded and not holds_log(settings.broker) else []
+    if not found:
         return ""
+    if known := newest(settings.mirror):
+        return (
+            f"the log in {settings.broker} is gone, while the mirror knows {', '.join(one.model for one in known)}: "
+            f"bring them back with `homeostat restore --data {settings.data} --reason ...`, or begin without them: "
+            f"{move_away(settings)}."
+        )
     return (
-        f"the log in {settings.broker} is gone, while the mirror knows {', '.join(one.model for one in known)}: "
-        f"bring them back with `homeostat restore --data {settings.data} --reason ...`, or move {settings.mirror} and "
-        f"{settings.lake} away to begin without them."
+        f"there is no log in {settings.broker}, but {', '.join(found)} of one that is gone: bring {settings.broker} or "
+        f"{settings.mirror} back from a copy, or begin anew: {move_away(settings)}."
     )
+
+
+def move_away(settings: Settings) -> str:
+    """What a person does who gives the old log up: whatever speaks of it, so that the next is not taken for it.
+
+    Serving's last routes too: those of a first log are older than they are, and it would stay on an old release for ever.
+    """
+    names = (*OF_OLD_OFFSETS, FOLDER)
+    there = [path for path in (settings.mirror, settings.lake, *(settings.root / name for name in names)) if path.exists()]
+    return f"move {', '.join(str(path) for path in there)} away"
+
+
+def _traces(settings: Settings) -> list[str]:
+    """What only a log can have left here."""
+    found = {
+        "the mirror has models": folders(settings.mirror) > 0,
+        "the lake has files": _has_files(settings.lake),
+        "the repeats have pages": _has_files(settings.root / REPEATS),
+        "serving has last known routes": bool(last_served(settings.root)),
+    }
+    return [said for said, is_so in found.items() if is_so]
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def begun_in(mirror: Path) -> Begun | None:

@@ -108,7 +108,9 @@ class Mirror:
             size = os.fstat(descriptor).st_size
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
             lines = b"".join(encode_json(decision) + b"\n" for decision in decisions)
-            os.write(descriptor, b"\n" + lines if torn else lines)
+            left = b"\n" + lines if torn else lines
+            while left:  # a disk that is nearly full takes a part without a word
+                left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -8,6 +8,7 @@ from typing import Final
 
 from homeostat.control_fold import PartitionState
 from homeostat.mirror import Mirror
+from homeostat.mirror_writer import Change
 from streams import topics
 from streams.codec import decode_json
 from streams.events import Decided
@@ -19,27 +20,35 @@ FIRST_SPAN: Final = 256
 TIMEOUT_S: Final = 10.0
 
 
-def mend(mirror: Mirror, reader: LogReader, led: Mapping[int, PartitionState]) -> None:
-    """Write what the mirror does not know of these partitions, just led. Raises LogUnavailable."""
+def mend(mirror: Mirror, reader: LogReader, led: Mapping[int, PartitionState]) -> dict[int, list[Change]]:
+    """Write what the mirror does not know of these partitions, just led; what the disk refuses is given back, by partition.
+
+    Raises LogUnavailable.
+    """
     marks = {partition: mirror.marked(partition) for partition, state in led.items() if state.models}
     # A mark beyond the log is of another log.
     since = {partition: 0 if mark > led[partition].offset else mark for partition, mark in marks.items()}
     behind = {partition: offset for partition, offset in since.items() if offset < led[partition].offset}
     missed = _decisions_since(reader, behind)
+    refused: dict[int, list[Change]] = {}
     for partition in marks:
         state = led[partition]
-        mended = [_mended(mirror, state, partition, name, missed[name]) for name in state.models]
-        if all(mended):
+        tried = [_refused(mirror, state, partition, name, missed[name]) for name in state.models]
+        if found := [one for one in tried if one is not None]:
+            refused[partition] = found
+        else:
             mirror.mark(partition, state.offset)
+    return refused
 
 
-def _mended(mirror: Mirror, state: PartitionState, partition: int, name: str, decided: list[Decided]) -> bool:
+def _refused(mirror: Mirror, state: PartitionState, partition: int, name: str, decided: list[Decided]) -> Change | None:
     model = state.models[name]
     ids = mirror.kept_ids(model) if decided else frozenset()
     new = [one for one in decided if one.id not in ids]
     if not new and mirror.knows(model):
-        return True
-    return mirror.keep(model, partition=partition, offset=state.offset, decisions=new)
+        return None
+    kept = mirror.keep(model, partition=partition, offset=state.offset, decisions=new)
+    return None if kept else Change(state=model, decisions=new)
 
 
 def _decisions_since(reader: LogReader, since: Mapping[int, int]) -> dict[str, list[Decided]]:

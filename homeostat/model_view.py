@@ -33,6 +33,8 @@ _RUN_STATES: Final = {
     "RolledBack": "taken back",
     "CandidateRejected": "rejected",
 }
+_RUN_OVER: Final = frozenset({"TrainingEnded", "BakeEnded", "RolledBack", "CandidateRejected"})
+"""Of a run whose state is from one of these nothing goes on by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,11 @@ class Run:
     def latest(self) -> Decided:
         """The decision that its state is from."""
         return next(decision for decision in reversed(self.decisions) if decision.kind in _RUN_STATES)
+
+    @property
+    def over(self) -> bool:
+        """Whether it goes on no more, unless a person takes its candidate up again."""
+        return self.latest.kind in _RUN_OVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

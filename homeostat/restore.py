@@ -19,10 +19,10 @@ from typing import Final
 import msgspec
 
 from config.settings import Settings
-from homeostat.control_fold import LIMIT_BYTES
-from homeostat.lost_log import MARKER, Begun, begun_in, holds_log
-from homeostat.mirror import MARK, Mirrored, folders, newest
-from homeostat.model_state import ModelState
+from homeostat.brought_back import Back, NotBroughtBack, back, lost_since, unknown
+from homeostat.last_served import last_served
+from homeostat.lost_log import MARKER, OF_OLD_OFFSETS, Begun, begun_in, holds_log, move_away
+from homeostat.mirror import MARK, folders, newest
 from homeostat.pid_file import PidFile
 from homeostat.read_topic import read_topic
 from homeostat.write_control import write_control
@@ -32,14 +32,10 @@ from streams.adapters.embedded_broker import EmbeddedBroker
 from streams.adapters.loopback import is_free
 from streams.adapters.store import DirectoryStore, sync_directory, write_durably
 from streams.adapters.topic_admin import create_topics
-from streams.codec import encode_json
-from streams.events import PolicySet, Restored, Steering, derived_id
 from streams.release import BlobMissing
 
 BROKER_S: Final = 120.0
 READ_S: Final = 30.0
-OF_OLD_OFFSETS: Final = ("faust", "repeats")
-"""Directories whose content names offsets of the log, or is named by snapshots in it."""
 
 
 class CannotRestore(Exception):
@@ -48,9 +44,9 @@ class CannotRestore(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What was brought back: incarnation by model, where the old lake lies, and what a person has to know."""
+    """What was brought back, where the old lake lies, and what a person has to know."""
 
-    models: dict[str, int]
+    models: tuple[Back, ...]
     lake: Path
     warnings: tuple[str, ...]
 
@@ -60,12 +56,13 @@ def restore(settings: Settings, *, actor: str, reason: str, say: Callable[[str],
     held = PidFile(settings.root)
     held.acquire()
     try:
-        mirrored, warnings = _mirrored(settings)
+        coming, warnings = _coming(settings, actor, reason)
         begun = begun_in(settings.mirror)
         if begun is None and settings.embedded and holds_log(settings.broker):
             raise CannotRestore(
                 f"{settings.broker} still holds a log, and what is there is not made anew: start it with `homeostat up`. "
-                f"If that log is to be given up, move {settings.broker} away and run this again."
+                f"If that log is to be given up, move {settings.broker} away and run this again; to begin without the models, also "
+                f"{move_away(settings)}."
             )
         with _log(settings, say) as connected:
             if begun is None:
@@ -74,36 +71,48 @@ def restore(settings: Settings, *, actor: str, reason: str, say: Callable[[str],
                         f"the log at {connected.bootstrap_servers} is not empty ({', '.join(filled)} hold records): a log is made anew in "
                         "empty topics only. Use an empty cluster, or delete Homeostat's topics there."
                     )
-                begun = Begun(lake=_free_name(settings, mirrored))
+                begun = Begun(lake=_free_name(settings))
                 write_durably(settings.mirror / MARKER, msgspec.json.encode(begun))
             lake = _set_aside(settings, begun)
             _forget_offsets(settings)
-            models = _written(connected, mirrored, actor, reason)
+            _write(connected, coming)
         (settings.mirror / MARKER).unlink()
         sync_directory(settings.mirror)
-        return Result(models=models, lake=lake, warnings=warnings)
+        return Result(models=coming, lake=lake, warnings=warnings)
     finally:
         held.release()
 
 
-def _mirrored(settings: Settings) -> tuple[Sequence[Mirrored], tuple[str, ...]]:
-    found = newest(settings.mirror)
+def _coming(settings: Settings, actor: str, reason: str) -> tuple[tuple[Back, ...], tuple[str, ...]]:
+    """The models that come back, and what is to be said of them and of the others. Raises CannotRestore."""
+    found, served, now = newest(settings.mirror), last_served(settings.root), datetime.now(UTC)
     if not found:
         raise CannotRestore(
-            f"there is no mirror of decisions in {settings.mirror}, and without it nothing is known of the models. Bring back that "
-            "directory or the broker's from a copy, or register the models again."
+            f"there is no mirror of decisions in {settings.mirror} that can be read, and without it nothing is known of the models. "
+            "Bring back that directory or the broker's from a copy"
+            + (f"; or {move_away(settings)} and register the models again." if settings.mirror.exists() else ".")
         )
-    warnings = []
+    coming: list[Back] = []
+    warnings = [f"{name} is not brought back: serving had it, and the mirror has not" for name in unknown(served, found)]
     if unreadable := folders(settings.mirror) - len(found):
         warnings.append(f"{unreadable} of the mirror's models cannot be read and are not brought back; see {settings.mirror}")
     store = DirectoryStore(settings.store)
     for one in found:
-        champion = msgspec.msgpack.decode(one.state, type=ModelState).rollout.champion
-        if not _has(store, champion):
+        known = served.get(one.model)
+        try:
+            coming.append(made := back(one, known, actor=actor, reason=reason, now=now))
+        except NotBroughtBack as error:
+            warnings.append(f"{one.model} is not brought back: {error}")
+            continue
+        if behind := lost_since(one, known):
+            warnings.append(behind)
+        if not _has(store, made.champion):
             warnings.append(
-                f"the release {champion[:12]} that serves {one.model} is not in {settings.store}: bring it back from a copy"
+                f"the release {made.champion[:12]} that serves {one.model} is not in {settings.store}: bring it back from a copy"
             )
-    return found, tuple(warnings)
+    if not coming:
+        raise CannotRestore(f"no model can be brought back: {'; '.join(warnings)}.")
+    return tuple(coming), tuple(warnings)
 
 
 def _has(store: DirectoryStore, digest: str) -> bool:
@@ -123,8 +132,8 @@ def _log(settings: Settings, say: Callable[[str], None]) -> Iterator[Settings]:
     port = settings.broker_port if settings.broker_port and is_free(settings.broker_port) else 0
     broker = EmbeddedBroker(settings.broker, port)
     say(f"starting Apache Kafka on {broker.bootstrap_servers}")
-    broker.start(BROKER_S)
     try:
+        broker.start(BROKER_S)
         create_topics(broker.bootstrap_servers)
         yield msgspec.structs.replace(settings, bootstrap_servers=broker.bootstrap_servers)
     finally:
@@ -140,8 +149,8 @@ def _filled(settings: Settings) -> list[str]:
     return sorted({name for (name, _), end in ends.items() if end})
 
 
-def _free_name(settings: Settings, mirrored: Sequence[Mirrored]) -> str:
-    number = max(one.incarnation for one in mirrored)
+def _free_name(settings: Settings) -> str:
+    number = max(one.incarnation for one in newest(settings.mirror))
     while settings.lake.with_name(f"{settings.lake.name}-{number}").exists():
         number += 1
     return f"{settings.lake.name}-{number}"
@@ -162,43 +171,12 @@ def _forget_offsets(settings: Settings) -> None:
         mark.unlink(missing_ok=True)
 
 
-def _written(settings: Settings, mirrored: Sequence[Mirrored], actor: str, reason: str) -> dict[str, int]:
+def _write(settings: Settings, coming: Sequence[Back]) -> None:
     """Write what is not there yet: a restore that goes on may have written some before."""
     there = _ids(settings)
-    for one in mirrored:
-        records = [record for record in _records(one, actor, reason) if record.id not in there]
-        if records:
+    for one in coming:
+        if records := [record for record in one.records if record.id not in there]:
             write_control(settings, *records)
-    return {one.model: one.incarnation + 1 for one in mirrored}
-
-
-def _records(one: Mirrored, actor: str, reason: str) -> list[Steering]:
-    state, incarnation, now = msgspec.msgpack.decode(one.state, type=ModelState), one.incarnation + 1, datetime.now(UTC)
-    policy = PolicySet(
-        id=derived_id(one.model, "restored policy", incarnation),
-        at=now,
-        model=one.model,
-        actor=actor,
-        reason=f"as before the log was lost: {reason}",
-        policy=state.policy,
-    )
-    return [_restored(state, incarnation, actor, reason, now), policy]
-
-
-def _restored(state: ModelState, incarnation: int, actor: str, reason: str, now: datetime) -> Restored:
-    record = Restored(
-        id=derived_id(state.model, "restored", incarnation),
-        at=now,
-        model=state.model,
-        actor=actor,
-        reason=reason,
-        incarnation=incarnation,
-        state=msgspec.msgpack.encode(state),
-    )
-    if len(encode_json(record)) <= LIMIT_BYTES or not state.seen:
-        return record
-    # Ids of commands may be long. The oldest go: their repeats would have to come from beyond the log that is gone.
-    return _restored(msgspec.structs.replace(state, seen=state.seen[len(state.seen) // 4 + 1 :]), incarnation, actor, reason, now)
 
 
 def _ids(settings: Settings) -> set[str]:

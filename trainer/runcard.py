@@ -31,9 +31,9 @@ class RunCard(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     """What of the loop this was: 'registration' or 'training'."""
     command: str
-    """With placeholders."""
+    """How it would be repeated, with placeholders: a command, or in words where there is none."""
     interpolated_command: str
-    """As it would be repeated."""
+    """The same with what was meant."""
     inputs: dict[str, str]
     """By role: dataset (manifest), rows (Parquet), registration (Parquet), champion (release), contract."""
     outputs: dict[str, str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from streams.events import TrainingOrder
 from streams.policy import Policy
@@ -18,6 +19,14 @@ from trainer.trial import TrialPool
 from trainer.workshop import Facts, Workshop
 
 THREADS_PER_FIT = 1.0
+TRAIN_AGAIN: Final = (
+    "no command trains on these rows again: fit recipe {recipe} with this card's parameters and seed {seed} to dataset {dataset}; "
+    "`homeostat retrain {model} --reason TEXT` trains on the rows of then"
+)
+REGISTER_AGAIN: Final = (
+    "`homeostat register {model} --data FILE --target {target}` in an empty directory, where FILE is the table it was made of "
+    "(its rows are kept as {rows}), with the policy of then and HOMEOSTAT_SEED={seed}"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +64,10 @@ def training_card(
         environment=facts.environment,
         commit=facts.commit,
         step="training",
-        command="homeostat retrain {model} --reason {cause}",
-        interpolated_command=f"homeostat retrain {parent.model} --reason {order.cause}",
+        command=TRAIN_AGAIN,
+        interpolated_command=TRAIN_AGAIN.format(
+            recipe=order.policy.training.recipe, seed=order.seed, dataset=stored.manifest[:12], model=parent.model
+        ),
         inputs={
             "dataset": stored.manifest,
             "rows": stored.data,
@@ -114,8 +125,8 @@ def registration_card(
         environment=facts.environment,
         commit=facts.commit,
         step="registration",
-        command="homeostat register {model} --data {rows} --target {target}",
-        interpolated_command=f"homeostat register {model} --data sha256:{stored.data} --target {target}",
+        command=REGISTER_AGAIN,
+        interpolated_command=REGISTER_AGAIN.format(model=model, target=target, rows=stored.data[:12], seed=seed),
         inputs={"dataset": stored.manifest, "rows": stored.data, "registration": stored.data, "contract": contract},
         outputs=dict(outputs),
         parameters=dict(fitted.found.parameters),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -12,7 +10,7 @@ import typer
 from config.settings import Settings
 from homeostat.commands.log import Place, control_records, decisions_by_model
 from homeostat.commands.options import DEFAULT_HOME, LEAST_PREFIX, LOOK, Home, Json, connected
-from homeostat.commands.output import MISUSED, Failure, answer, moment, number, say
+from homeostat.commands.output import MISUSED, Failure, answer, moment, number, say, short
 from homeostat.commands.steering import decision_document
 from homeostat.explanation import Explanation, Link, explain
 from streams.events import UNIT, Control, Decided, Steering
@@ -23,7 +21,6 @@ WhichDecision = Annotated[
 
 _HEADER: Final = {"id", "at", "model", "schema", "type", "actor", "reason", "signature"}
 _IN_UNITS: Final = {"loss", "loss_squared", "difference", "difference_squared"}
-_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _TOO_LONG: Final = {"policy", "arms", "state", "covers"}
 """Parts of records that say little to a person; a program gets them."""
 
@@ -95,7 +92,7 @@ def _tell(found: Explanation) -> None:
             depth += 1
         _tell_record(link, depth)
         depth += 1
-    say("followed by" if found.followed else "nothing followed from it yet")
+    say("followed by" if found.followed else f"nothing followed from it{'' if found.over else ' yet'}")
     for one in found.followed:
         say(f"  {moment(one.at)} {one.id[:8]} {one.kind}: {one.why}")
 
@@ -148,11 +145,7 @@ def _tell_values(values: dict[str, Any], pad: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, datetime):
-        return moment(value)
-    if isinstance(value, str) and _DIGEST.fullmatch(value):
-        return value[:12]
-    return str(value) if isinstance(value, bool) or not isinstance(value, int | float) else number(value)
+    return number(value) if isinstance(value, int) and not isinstance(value, bool) else short(value)
 
 
 def add(app: typer.Typer) -> None:

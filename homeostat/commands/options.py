@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from config.settings import Settings, load
+from config.settings import Settings, load_chosen
 from homeostat.commands.output import MISUSED, Failure
 from homeostat.pid_file import running_pid
 
@@ -41,7 +41,7 @@ WAIT_S: Final = 30.0
 
 def connected(home: Path) -> Settings:
     """Settings of a Homeostat that runs here, or of the cluster that they name."""
-    settings = load(str(home))
+    settings = load_chosen(str(home))
     if not settings.bootstrap_servers or (settings.broker_port and running_pid(settings.root) is None):
         raise Failure(f"no Homeostat runs in {home}; start one with `homeostat up --data {home}`.")
     return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,6 +18,8 @@ MISUSED: Final = 2
 """Exit status: it was asked for wrongly."""
 
 _NAMING: Final = {"id", "run", "release", "incident", "open", "autonomy"}
+
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 people = Console(highlight=False, soft_wrap=True)
 
@@ -91,3 +94,26 @@ def number(value: float) -> str:
     ('1,234', '0.03123', '-0.5')
     """
     return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
+
+
+def short(value: Any) -> str:
+    """A value of a record as people read it: 12 characters of a digest, 4 digits of a figure, a time to the second.
+
+    >>> short({"loss": 0.0312345, "rows": 1234.0, "release": "ab" * 32, "seed": 123456, "passed": True})
+    'loss 0.03123, rows 1,234, release abababababab, seed 123456, passed True'
+    >>> short(["ab" * 32, 0.5])
+    'abababababab, 0.5'
+    """
+    match value:
+        case datetime():
+            return moment(value)
+        case float():
+            return number(value)
+        case str():
+            return value[:12] if _DIGEST.fullmatch(value) else value
+        case Mapping():
+            return ", ".join(f"{key} {short(item)}" for key, item in value.items())
+        case list() | tuple():
+            return ", ".join(map(short, value))
+        case _:
+            return str(value)

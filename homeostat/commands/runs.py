@@ -10,7 +10,7 @@ import typer
 from config.settings import Settings
 from homeostat.commands.log import control_records, decisions_by_model, route_of
 from homeostat.commands.options import DEFAULT_HOME, LOOK, Home, Json, connected, named
-from homeostat.commands.output import MISUSED, Failure, answer, cell, moment, number, people, say, table
+from homeostat.commands.output import MISUSED, Failure, answer, cell, moment, number, people, say, short, table
 from homeostat.commands.steering import decision_document
 from homeostat.model_view import Run, model_view
 from streams.adapters.store import DirectoryStore
@@ -152,7 +152,7 @@ def _card_lines(card: RunCard) -> dict[str, Any]:
         "parameters": card.parameters,
         "metrics": card.metrics,
         "inputs": card.inputs,
-        "repeat with": card.interpolated_command,
+        "to repeat": card.interpolated_command,
     }
 
 
@@ -162,15 +162,7 @@ def _section(title: str, values: dict[str, Any] | None) -> None:
     say(title)
     for name, value in values.items():
         if value not in (None, "", [], {}):
-            say(f"  {name}: {_short(value)}")
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            say(f"  {name}: {short(value)}")
 
 
 def add(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from config.settings import Settings
 from homeostat.commands.log import latest_decisions, routes
-from homeostat.commands.output import Failure, people
+from homeostat.commands.output import Failure, cell, people
 from homeostat.pid_file import running_pid
 from homeostat.roles import CONTROL, STANDBY, Role, roles_of
 from homeostat.serving_client import model_document
@@ -71,7 +71,11 @@ def print_status(found: dict[str, Any]) -> None:
     if not found["running"]:
         return
     roles = Table(
-        "role", "state", "leads", title=f"Homeostat in {found['data']}, log at {found['bootstrap_servers']}", title_justify="left"
+        "role",
+        "state",
+        "leads",
+        title=cell(f"Homeostat in {found['data']}, log at {found['bootstrap_servers']}"),
+        title_justify="left",
     )
     for name, healthy in found["roles"].items():
         leads = f"{found['leads'][name]} of {PARTITIONS} partitions" if name in found["leads"] else ""
@@ -85,7 +89,7 @@ def print_status(found: dict[str, Any]) -> None:
     )
     for name, model in found["models"].items():
         models.add_row(
-            name, model["champion"][:12], model["candidate"][:12] or "-", _canary(model), _generation(model), _last(model)
+            cell(name), model["champion"][:12], model["candidate"][:12] or "-", _canary(model), _generation(model), _last(model)
         )
     people.print(models)
 
@@ -105,4 +109,4 @@ def _generation(model: dict[str, Any]) -> str:
 
 def _last(model: dict[str, Any]) -> str:
     last = model["last_decision"]
-    return "-" if last is None else f"{last['kind']}: {last['why']}"
+    return "-" if last is None else cell(f"{last['kind']}: {last['why']}")

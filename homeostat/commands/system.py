@@ -8,17 +8,19 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from config.settings import Settings, load
+from config.settings import Settings, load, load_chosen
 from homeostat.commands.options import DEFAULT_HOME, LOOK, RUN, Home, Json
 from homeostat.commands.output import MISUSED, Failure, answer, say
 from homeostat.commands.policies import apply_files
 from homeostat.commands.status_view import document, print_status
-from homeostat.pid_file import running_pid, wait_released
+from homeostat.orphans import end_orphans
+from homeostat.pid_file import PidFile, running_pid, wait_released
 from homeostat.policy_directory import load_policies
 from homeostat.purge import NotOurs, contents, purge
 from homeostat.roles import SERVE
@@ -75,6 +77,9 @@ def _attached(settings: Settings, *, as_json: bool) -> None:
 
 
 def _detached(settings: Settings, home: Path, overrides: dict[str, object], *, as_json: bool) -> None:
+    held = PidFile(settings.root)
+    held.acquire()  # refused before the log of the one that runs is touched
+    held.release()
     settings.logs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-m", "homeostat.cli", "up", "--data", str(home.absolute()), "--json"]
     if "serving_port" in overrides:
@@ -91,7 +96,7 @@ def _detached(settings: Settings, home: Path, overrides: dict[str, object], *, a
         if process.poll() is not None:
             raise Failure(f"Homeostat did not start: {_last_error(log)}")
         if b'"ready": true' in log.read_bytes():
-            _tell_ready(load(str(home)), as_json=as_json, detached=True)
+            _tell_ready(load_chosen(str(home)), as_json=as_json, detached=True)
             return
         time.sleep(0.1)
     process.terminate()
@@ -115,10 +120,11 @@ def _tell_ready(settings: Settings, *, as_json: bool, detached: bool = False) ->
 
 def down(purge_too: Purge = False, yes: Yes = False, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """Stop what `up` started; what is kept stays, unless --purge."""
-    settings = load(str(home))
+    settings = load_chosen(str(home))
     if purge_too:
         _agree(settings, yes=yes, as_json=as_json)
     pid = _stopped(settings)
+    end_orphans(settings)
     document: dict[str, Any] = {"stopped": pid is not None, "pid": pid, "data": settings.data, "purged": purge_too}
     if purge_too:
         _purge(settings)
@@ -157,7 +163,8 @@ def _stopped(settings: Settings) -> int | None:
     pid = running_pid(settings.root)
     if pid is None:
         return None
-    os.kill(pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it ended by itself meanwhile
+        os.kill(pid, signal.SIGTERM)
     if not wait_released(settings.root, DOWN_S):
         raise Failure(f"process {pid} did not stop within {DOWN_S:g} s; end it with `kill -9 {pid}`: its children end with it.")
     return pid
@@ -165,7 +172,7 @@ def _stopped(settings: Settings) -> int | None:
 
 def status(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """Show which roles run and what every model is doing."""
-    settings = load(str(home))
+    settings = load_chosen(str(home))
     found: dict[str, Any] = document(settings)
     if as_json:
         answer(found)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
+from config.settings import Settings
 from homeostat.commands.log import route_of, routes
 from homeostat.commands.options import DEFAULT_HOME, STEER, WAIT_S, Home, Json, Model, Reason, Wait, connected
 from homeostat.commands.output import MISUSED, Failure, answer, say
 from homeostat.commands.steering import ask, conclude, signed
 from homeostat.policy_directory import keep_policy
 from homeostat.policy_file import load_policy
-from homeostat.serving_client import wait_served
+from homeostat.serving_client import model_document, wait_served
+from streams import model_name
 from streams.events import RetrainRequested
 from streams.policy import Policy
 
@@ -48,6 +50,8 @@ def register(
     """Train a first champion on a table, and serve it."""
     from homeostat.registration import RegistrationRefused, read_table, register_model
 
+    if wrong := model_name.fault(model):
+        raise Failure(f"{wrong}; choose another. Nothing was trained.", MISUSED)
     chosen = Policy() if policy is None else load_policy(policy)
     settings = connected(home)
     if model in routes(settings):
@@ -57,15 +61,30 @@ def register(
         record = register_model(settings, model, read_table(data, target), target, chosen, datetime.now(UTC))
     except RegistrationRefused as refusal:
         raise Failure(str(refusal), MISUSED) from refusal
+    document = confirmed(settings, model, record.release, SERVED_S)
     if policy is not None:
         keep_policy(settings.policies, model, policy.read_bytes())
-    document = wait_served(settings, model, 0, SERVED_S)
-    if document is None:
-        raise Failure(f"{model} is registered, but serving does not answer with it after {SERVED_S:g} s; see `homeostat status`.")
     if as_json:
         answer({"model": model, "release": record.release, "contract": record.contract, "generation": document["generation"]})
     else:
         say(f"{model} is served: release {record.release[:12]}, generation {document['generation']}")
+
+
+def confirmed(settings: Settings, model: str, release: str, wait_s: float) -> dict[str, Any]:
+    """Serving's document of the model once that release answers. Raises Failure with what serving says instead."""
+    served = wait_served(settings, model, 0, wait_s, release)
+    if served is not None:
+        return served
+    now = model_document(settings, model)
+    if now is None:
+        said = "serving does not answer for it"
+    else:
+        said = f"serving answers with {str(now.get('champion'))[:12]} (generation {now.get('generation')})"
+    raise Failure(
+        f"the registration of {model} with release {release[:12]} is written, but {said} after {wait_s:g} s; "
+        f"see `homeostat history {model} --all --data {settings.data}` and `homeostat logs serve --data {settings.data}`.",
+        document={"model": model, "release": release, "done": False, "served": now},
+    )
 
 
 def retrain(

@@ -134,7 +134,7 @@ class Demo:
         self._releases = {record.model: record.release for record in records}
         self._supervisor.wait_ready(READY_S, [role.name for role in ROLES], cancelled=self._stop)
         for name in names:
-            if wait_served(self._settings, name, 0, READY_S) is None:
+            if wait_served(self._settings, name, 0, READY_S, champion=self._releases[name]) is None:
                 raise DemoFailed(f"serving does not answer with {name}; read {self._settings.logs / 'serve.log'}")
 
     def _register_one(self, name: str) -> ModelRegistered:

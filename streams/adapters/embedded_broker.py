@@ -27,6 +27,8 @@ FORMAT_TIMEOUT_S: Final = 60.0
 KILL_TIMEOUT_S: Final = 10.0
 POLL_S: Final = 0.05
 TAIL_BYTES: Final = 2_000
+PID_FILE: Final = "broker.pid"
+PROPERTIES: Final = "server.properties"
 
 
 class BrokerFailed(Exception):
@@ -70,7 +72,7 @@ class EmbeddedBroker:
             return
         deadline = time.monotonic() + timeout_s
         class_path = kafka_jars.class_path(self._jars)
-        self._end_orphan()
+        end_orphan(self.directory)
         if not is_free(self.port):
             raise BrokerFailed(f"port {self.port} is taken by another program. Stop that one, or set another port.")
         self._write_settings()
@@ -101,11 +103,11 @@ class EmbeddedBroker:
 
     @property
     def _properties(self) -> Path:
-        return self.directory / "server.properties"
+        return self.directory / PROPERTIES
 
     @property
     def _pid_file(self) -> Path:
-        return self.directory / "broker.pid"
+        return self.directory / PID_FILE
 
     def _write_settings(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -141,6 +143,9 @@ class EmbeddedBroker:
             process.kill()
             process.wait(KILL_TIMEOUT_S)
             raise BrokerFailed(f"formatting {self.directory} took more than {FORMAT_TIMEOUT_S:.0f} s. {self._said()}") from None
+        except BaseException:
+            process.kill()
+            raise
         if code:
             raise BrokerFailed(f"{self.directory} could not be formatted (exit status {code}). {self._said()}")
 
@@ -190,19 +195,41 @@ class EmbeddedBroker:
         self._process = None
         self._pid_file.unlink(missing_ok=True)
 
-    def _end_orphan(self) -> None:
-        """End the broker of an owner that died; refuse while the owner lives. Two brokers on one directory would fight."""
-        if not self._pid_file.exists():
-            return
-        pid, owner, owner_since = self._pid_file.read_text(encoding="utf-8").split()
-        orphan = _process(int(pid))
-        if orphan is not None and str(self._properties) in _command_line(orphan):
-            parent = _process(int(owner))
-            if parent is not None and abs(parent.create_time() - float(owner_since)) < 1.0:
-                raise BrokerFailed(f"{self.directory} is in use by process {owner} (broker {pid}). Stop that one first.")
+
+def end_orphan(directory: Path, patience_s: float = 0.0) -> int | None:
+    """End the broker of an owner that died; its process, or None: there was none. Two brokers on one directory would fight.
+
+    Raises BrokerFailed when the owner still lives after so many seconds.
+    """
+    directory = directory.absolute()
+    note = directory / PID_FILE
+    noted = _noted(note)
+    if noted is None:
+        return None
+    pid, owner, owner_since = noted
+    orphan = _process(pid)
+    ended = None
+    if orphan is not None and str(directory / PROPERTIES) in _command_line(orphan):
+        parent = _process(owner)
+        if parent is not None and abs(parent.create_time() - owner_since) < 1.0:
+            psutil.wait_procs([orphan], timeout=patience_s)
+            if orphan.is_running():
+                raise BrokerFailed(f"{directory} is in use by process {owner} (broker {pid}). Stop that one first.")
+        else:
             orphan.kill()
             psutil.wait_procs([orphan], timeout=KILL_TIMEOUT_S)
-        self._pid_file.unlink(missing_ok=True)
+            ended = pid
+    note.unlink(missing_ok=True)
+    return ended
+
+
+def _noted(note: Path) -> tuple[int, int, float] | None:
+    """Broker, its owner, and since when that lives; None: nothing is noted, or only a part of it."""
+    try:
+        pid, owner, owner_since = note.read_text(encoding="utf-8").split()
+        return int(pid), int(owner), float(owner_since)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _process(pid: int) -> psutil.Process | None:

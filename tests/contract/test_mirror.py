@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,8 +70,11 @@ def test_what_was_kept_is_read(mirror: Mirror, settings: Settings) -> None:
 
 @pytest.mark.parametrize("model", ["../../outside", "/etc/passwd", "..", "a/b", "é" * 200])
 def test_no_name_of_a_model_leads_out_of_the_directory(mirror: Mirror, settings: Settings, model: str) -> None:
-    log = promoted(model)
-    keep(mirror, log, log.decisions, model)
+    """Though the fold lets no such name in."""
+    log = promoted()
+    state = msgspec.structs.replace(kept(log), model=model)
+    said = [msgspec.structs.replace(decision, model=model) for decision in log.decisions]
+    mirror.keep(state, partition=log.partition, offset=log.state.offset, decisions=said)
     assert [one.model for one in newest(settings.mirror)] == [model]
     written = [path for path in settings.root.rglob("*") if path.is_file()]
     assert written
@@ -231,18 +236,81 @@ def test_what_is_told_is_written_beside_and_marked(mirror: Mirror, settings: Set
     assert mirror.marked(log.partition) == log.state.offset
 
 
-@pytest.mark.parametrize("fault", ["full queue", "full disk"])
-def test_what_was_not_written_is_below_no_mark_until_it_is_mended(
-    settings: Settings, memory_log: MemoryLog, monkeypatch: pytest.MonkeyPatch, fault: str
+@pytest.mark.parametrize("refused", ["_append", "_put"])
+def test_what_the_disk_refused_is_written_when_it_takes_it_again(
+    mirror: Mirror, settings: Settings, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
+    """Once each, before and after the refusal, without a word from the leader; and meanwhile it is said to be behind."""
+    log, writer = promoted(), MirrorWriter(mirror)
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, refused, refuse)
+        told(writer, log)
+        wait_until(lambda: writer.behind == 1)
+    before = len(log.decisions)
+    log.tell(losses(0, 20))
+    told(writer, log, before)
+    wait_until(lambda: mirror.marked(log.partition) == log.state.offset)
+    assert names(decisions(settings, "m")) == names(log.decisions)
+    assert lines(settings) == len(log.decisions)
+    assert mirror.knows(kept(log))
+    assert writer.behind == 0
+    writer.close()
+
+
+def test_what_mending_could_not_write_is_tried_again(
+    mirror: Mirror, settings: Settings, memory_log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, writer = promoted(), MirrorWriter(mirror)
+    written(memory_log, log)
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "_append", refuse)
+        refused = mend(mirror, MemoryReader(memory_log), {log.partition: log.state})
+    assert mirror.marked(log.partition) == 0
+    writer.tell(log.partition, log.state.offset, refused[log.partition])
+    writer.close()
+    assert names(decisions(settings, "m")) == names(log.decisions)
+    assert mirror.marked(log.partition) == log.state.offset
+
+
+def test_a_disk_that_takes_a_part_is_given_the_rest(mirror: Mirror, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, write = promoted(), os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:100]))
+        keep(mirror, log, log.decisions)
+    assert names(decisions(settings, "m")) == names(log.decisions)
+
+
+def test_closing_gives_up_and_says_so(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    log, writer = promoted(), MirrorWriter(mirror)
+    monkeypatch.setattr(Mirror, "_put", refuse)
+    told(writer, log)
+    writer.close()
+    assert "decisions were not written before the end" in caplog.text
+    assert mirror.marked(log.partition) == 0
+
+
+def test_a_partition_that_others_lead_is_not_tried_again(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, writer = promoted(), MirrorWriter(mirror)
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "_put", refuse)
+        writer.dropped(log.partition)
+        told(writer, log)
+        wait_until(lambda: log.partition in writer._behind)
+    writer.close()
+    assert not mirror.knows(kept(log))
+    assert mirror.marked(log.partition) == writer.behind == 0
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space left")
+
+
+def test_what_was_not_written_is_below_no_mark_until_it_is_mended(settings: Settings, memory_log: MemoryLog) -> None:
     """Nothing is marked past a gap, whatever is written after it."""
     mirror, log = Mirror(settings.mirror), promoted()
-    writer = MirrorWriter(mirror, most_decisions=1 if fault == "full queue" else 10_000)
-    with monkeypatch.context() as patched:
-        if fault == "full disk":
-            patched.setattr(Mirror, "keep", lambda *_, **__: False)
-        told(writer, log)
-        wait_until(lambda: not writer._waiting and log.partition in writer._behind)
+    writer = MirrorWriter(mirror, most_decisions=1)
+    told(writer, log)
+    wait_until(lambda: not writer._waiting and log.partition in writer._behind)
     before = len(log.decisions)
     log.tell(losses(0, 20))
     told(writer, log, before)

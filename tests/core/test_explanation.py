@@ -56,6 +56,7 @@ def test_a_promotion_goes_back_to_the_losses_that_bought_it() -> None:
     ]
     assert found.chain[-1].together[0].numbers["price_errors"] == POLICY.staleness.training_worth_errors
     assert found.followed == ()
+    assert not found.over  # it is watched on, and may be taken back
 
 
 def test_a_purchase_was_followed_by_all_that_its_run_did() -> None:
@@ -186,3 +187,14 @@ def test_a_late_result_finds_its_own_run() -> None:
     log.tell(retrain("req-2"))
     log.tell(msgspec.structs.replace(finished(run, "third"), id="late"))
     assert explained(log, "Refused").chain[1].decision.run == run
+
+
+def test_what_nothing_follows_any_more_is_told_from_what_goes_on() -> None:
+    """A rejected candidate's run is over, one in shadow is not; a question waits for its answer."""
+    log = in_shadow()
+    assert not explained(log, "ShadowStarted").over
+    log.tell(RollBack(id="b", at=EVENT_T0, model="m", actor="ada", reason="out"))
+    assert explained(log, "CandidateRejected").over
+    log = in_shadow("approve")
+    log.tell(evidence(log.routes[-1], 300, better=15, worse=5))
+    assert not explained(log, "ApprovalWanted").over

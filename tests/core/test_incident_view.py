@@ -73,6 +73,16 @@ def test_a_refused_call_is_no_incident() -> None:
     assert view_of(log) == {}
 
 
+def test_another_record_at_the_place_of_the_cause_is_not_taken_for_it() -> None:
+    """A log made anew has the same places."""
+    log = started()
+    log.tell(called())
+    opened = log.decisions[-1]
+    other = called(msgspec.structs.replace(RULE, incident="bug-2"))
+    assert incidents([(opened, msgspec.structs.replace(other, id="of the next log"))]) == ()
+    assert [one.rule for one in incidents([(opened, decode_control(log.messages[opened.offset].value))])] == [RULE]
+
+
 def test_what_the_route_holds_back_is_open_though_its_record_is_gone() -> None:
     log = started()
     log.tell(called())

@@ -364,3 +364,11 @@ def test_losses_told_again_after_a_rollback_buy_nothing() -> None:
     log.tell(RollBack(id="back", at=EVENT_T0, model="m", actor="ada", reason="looks odd", to="first"))
     assert log.tell(bought_by) == ["Refused"]
     assert log.tell(losses(bought_by.period + 2, 20)) == ["StalenessMeasured"]
+
+
+@pytest.mark.parametrize("name", ["../m", ".m", "a/b", "a b", "ümlaut", "m" * 101])
+def test_a_name_that_cannot_be_is_not_registered(name: str) -> None:
+    log = ControlLog(name)
+    assert log.tell(registered(name)) == ["Refused"]
+    assert log.decisions[-1].why.startswith("not registered: the name ")
+    assert name not in log.state.models

@@ -9,6 +9,7 @@ import pytest
 
 from homeostat.policy_directory import InForce, keep_policy, load_policies, policy_path, to_be_set
 from homeostat.policy_file import PolicyError
+from streams.model_name import LONGEST
 from streams.policy import Policy
 from tests.core.control_log import EVENT_T0
 
@@ -36,6 +37,13 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         load_policies(tmp_path)
     assert "a.toml: unknown key autonomi" in str(refusal.value)
     assert "b.toml: canary.margin must be between 0 and 1" in str(refusal.value)
+
+
+@pytest.mark.parametrize("model", ["churn-2.eu_west", "7", "a..b", "m" * LONGEST])
+def test_a_name_that_can_be_is_its_file_as_it_stands(tmp_path: Path, model: str) -> None:
+    keep_policy(tmp_path, model, b"")
+    assert [path.name for path in tmp_path.iterdir()] == [f"{model}.toml"]
+    assert list(load_policies(tmp_path)) == [model]
 
 
 @pytest.mark.parametrize("model", ["../../etc/passwd", "a/b", ".hidden", "..", "plain", "with space", "ümlaut", "50%"])

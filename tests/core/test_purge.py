@@ -36,6 +36,37 @@ def test_a_directory_without_settings_is_not_ours(root: Path) -> None:
     assert (root / "secret.key").exists()
 
 
+def test_a_project_with_such_a_settings_file_is_not_ours(tmp_path: Path) -> None:
+    """Names as common as `logs` and `store` do not make it so: only what nobody else writes."""
+    root = tmp_path / "project"
+    (root / "logs").mkdir(parents=True)
+    (root / "store").mkdir()
+    (root / FILE_NAME).write_text("")
+    with pytest.raises(NotOurs, match="nothing says that Homeostat ran there"):
+        purge(root)
+    assert {path.name for path in root.iterdir()} >= {"logs", "store", FILE_NAME}
+    (root / "broker" / "data").mkdir(parents=True)
+    (root / "broker" / "data" / "meta.properties").write_text("cluster.id=x")
+    purge(root)
+    assert [path.name for path in root.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize("name", ["lake-", "lake-house", "lake-1-photos", "lake-1.zip"])
+def test_only_a_numbered_lake_is_a_lake_set_aside(root: Path, name: str) -> None:
+    (root / name).mkdir()
+    with pytest.raises(NotOurs, match=name):
+        purge(root)
+    assert (root / "lake-1").exists()
+
+
+def test_a_purge_that_was_killed_at_its_end_is_ended(root: Path) -> None:
+    """All is gone but the settings."""
+    purge(root)
+    (root / FILE_NAME).write_text("")
+    purge(root)
+    assert [path.name for path in root.iterdir()] == [NAME]
+
+
 def test_a_directory_with_foreign_files_is_left_alone(root: Path) -> None:
     (root / "thesis.docx").write_text("x")
     with pytest.raises(NotOurs, match=r"thesis\.docx"):

@@ -72,3 +72,22 @@ def test_the_duration_is_the_sum_of_its_phases(card: RunCard) -> None:
     """Nothing between the phases is lost: the clock of the test ticks once a look, the last look is after the last phase."""
     assert card.duration_s - sum(card.phases_s.values()) <= 1.0
     assert {"read", "dataset", "search", "fit", "gate", "store"} <= set(card.phases_s)
+
+
+def test_the_card_promises_no_command_that_does_not_repeat_it(card: RunCard) -> None:
+    """A training by hand is one on the rows of then; what this one was made of is named."""
+    said = card.interpolated_command
+    assert card.inputs["dataset"][:12] in said
+    assert str(card.seeds["fit"]) in said
+    assert card.cause not in said
+    assert "{" not in said
+    assert "{dataset}" in card.command
+
+
+def test_the_registrations_card_names_its_table() -> None:
+    store = MemoryStore()
+    champion, _ = register(store)
+    card = msgspec.json.decode(store.get(load_release(store, champion).card), type=RunCard)
+    assert card.inputs["rows"][:12] in card.interpolated_command
+    assert "--target" in card.interpolated_command
+    assert "{" not in card.interpolated_command

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import FILE_NAME, ConfigurationError, load, write
+from config.settings import FILE_NAME, ConfigurationError, load, load_chosen, write
 
 
 def test_an_empty_directory_gives_the_defaults(tmp_path: Path) -> None:
@@ -54,3 +54,20 @@ def test_a_wrong_file_is_refused_with_what_is_valid(tmp_path: Path, text: str, s
 def test_an_unknown_variable_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="unknown setting sead"):
         load(str(tmp_path), environment={"HOMEOSTAT_SEAD": "1"})
+
+
+def test_a_port_that_a_supervisor_chose_beats_any_port(tmp_path: Path) -> None:
+    """To whoever asks what runs there; to the one who starts it, 0 is still any port."""
+    write(load(str(tmp_path), environment={}, overrides={"serving_port": 4_242, "broker_port": 4_243}))
+    environment = {"HOMEOSTAT_SERVING_PORT": "0", "HOMEOSTAT_BROKER_PORT": "0", "HOMEOSTAT_SEED": "0"}
+    chosen = load_chosen(str(tmp_path), environment)
+    assert (chosen.serving_port, chosen.broker_port) == (4_242, 4_243)
+    assert load(str(tmp_path), environment).serving_port == 0
+    assert load_chosen(str(tmp_path), {"HOMEOSTAT_SERVING_PORT": "4300"}).serving_port == 4_300
+    assert load_chosen(str(tmp_path / "new"), environment).serving_port == 0
+
+
+def test_another_cluster_has_no_broker_of_ours(tmp_path: Path) -> None:
+    write(load(str(tmp_path), environment={}, overrides={"broker_port": 4_243}))
+    environment = {"HOMEOSTAT_BOOTSTRAP_SERVERS": "kafka:9092", "HOMEOSTAT_BROKER_PORT": "0"}
+    assert not load_chosen(str(tmp_path), environment).embedded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,6 +121,7 @@ def test_a_run_is_shown_with_order_result_card_and_outcome(desk: CommandDesk) ->
     said = desk.run("runs", "show", order.run[:8]).out
     assert "gate_difference -0.01" in said
     assert "lost 0.032 less a row" in said
+    assert not re.search("[0-9a-f]{64}", said)  # a person gets 12 characters of a digest
 
 
 @pytest.mark.parametrize(

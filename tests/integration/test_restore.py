@@ -23,7 +23,8 @@ from homeostat import replay
 from homeostat.commands.log import decisions as decisions_shown
 from homeostat.commands.log import routes
 from homeostat.lost_log import begun_in
-from homeostat.mirror import decisions, newest
+from homeostat.mirror import Mirror, decisions, newest
+from homeostat.orphans import end_orphans
 from homeostat.readiness import NotReady
 from homeostat.roles import AGENTS, CONTROL, MONITOR, SERVE, STANDBY
 from homeostat.serving_client import wait_served
@@ -34,7 +35,7 @@ from streams.adapters.store import DirectoryStore
 from streams.crash_points import BEFORE_MIRROR
 from streams.events import RollBack, Route, Steering
 from streams.release import load_release
-from tests.core.control_log import evidence, finished, registered, retrain
+from tests.core.control_log import ControlLog, evidence, finished, registered, retrain
 from tests.integration.control_desk import Desk
 from tests.integration.role_process import wait_for
 from tests.integration.small_release import put_release, row
@@ -204,6 +205,39 @@ def test_a_lost_log_is_made_anew_and_everything_goes_on(home: Home) -> None:
 
 def _rollback() -> Steering:
     return RollBack(id="back", at=datetime.now(UTC), model=MODEL, actor="ada", reason="the way back is open")
+
+
+def test_a_restore_that_is_asked_to_end_leaves_no_broker_and_one_that_is_killed_leaves_one_to_be_ended(tmp_path: Path) -> None:
+    """SIGTERM while the broker starts: it is stopped. SIGKILL: an orphan, which is ended by name; then a restore succeeds."""
+    data = tmp_path / "data"
+    settings = Settings(data=str(data), serving_port=0)
+    write(settings)
+    log = ControlLog(MODEL)
+    log.tell(registered(MODEL))
+    Mirror(settings.mirror).keep(log.state.models[MODEL], partition=log.partition, offset=1, decisions=log.decisions)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        stopped, broker = begun_with_broker(data)
+        stopped.send_signal(number)
+        assert stopped.wait(60.0) == 130
+        assert not psutil.pid_exists(broker)
+    assert end_orphans(settings) is None
+    killed, broker = begun_with_broker(data)
+    killed.kill()
+    killed.wait()
+    assert end_orphans(settings) == broker
+    assert not psutil.pid_exists(broker)
+    said = restore(data)
+    assert said.returncode == 0, said
+    answer = json.loads(said.stdout.splitlines()[-1])
+    assert (answer["restored"], answer["champions"]) == ({MODEL: 2}, {MODEL: "first"})
+
+
+def begun_with_broker(data: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """A restore that has just started its broker, and the broker."""
+    process = subprocess.Popen(_command(data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment())
+    note = data / "broker" / "broker.pid"
+    wait_for(lambda: note.exists() and len(note.read_text().split()) == 3, "its broker runs", 60.0)
+    return process, int(note.read_text().split()[0])
 
 
 def test_without_the_mirror_restore_says_what_is_missing_and_does_nothing(home: Home) -> None:

@@ -273,11 +273,13 @@ def test_however_the_candidate_fails_clients_get_the_champions_answer_and_the_lo
 def test_without_a_policy_in_the_log_no_feature_is_logged(broker: EmbeddedBroker, tmp_path: Path) -> None:
     serving = ServingDesk(broker.bootstrap_servers, tmp_path)
     common = {"at": datetime.now(UTC), "model": serving.model, "actor": "test", "reason": "test"}
-    change = PolicySet(id=f"{serving.model}-2", policy=Policy(log={"transfer": "drop"}), **common)  # type: ignore[arg-type]
-    refused = msgspec.structs.replace(change, id=f"{serving.model}-1", policy=Policy())
+    hides = Policy(log={"transfer": "drop"})
+    change = ModelRegistered(id=f"{serving.model}-2", release="r", contract="c", policy=hides, **common)  # type: ignore[arg-type]
+    refused = PolicySet(id=f"{serving.model}-1", policy=Policy(), **common)  # type: ignore[arg-type]
     try:
         # What the controller refuses loosens nothing here either.
         serving.write(topics.CONTROL, refused, key="another")
+        serving.write(topics.CONTROL, refused)  # before its registration
         serving.write(topics.CONTROL, msgspec.structs.replace(refused, at=datetime.now(UTC) + timedelta(minutes=6)))
         serving.start()
         for generation in (1, 2):

@@ -29,6 +29,8 @@ ABOUT: Final = {
     "are missing. Each bug is called, its rows are kept out, nothing is trained on them.",
     CONTROL: "The same rows with the triage off: the bug costs, and buys a training.",
 }
+PRICE: Final = 80.0
+"""Of a training, in errors: twice the demo's, for streams as short as this one by itself buys nothing at that."""
 FACTOR: Final = 1_000.0
 PART: Final = 0.3
 """Share of the rows that are spoilt at first."""
@@ -69,7 +71,8 @@ class DataBug(Episode):
 
     def scenes(self) -> Sequence[Scene]:
         """The same rows twice, with the triage on and off."""
-        on = demo_policy(self._seed)
+        chosen = demo_policy(self._seed)
+        on = msgspec.structs.replace(chosen, staleness=msgspec.structs.replace(chosen.staleness, training_worth_errors=PRICE))
         off = msgspec.structs.replace(on, quarantine=QuarantinePolicy(enabled=False))
         return tuple(
             Scene(
