@@ -39,10 +39,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandDesk]:
         broker.stop()
 
 
-def incident(model: str, release: str, number: int = 1) -> QualityIncident:
+def incident(model: str, release: str, number: int = 1, feature: str = "vicprice") -> QualityIncident:
     rule = QuarantineRule(
         incident=f"{model}-bug-{number}",
-        feature="vicprice",
+        feature=feature,
         kind="unit",
         since=EVENT_T0 - timedelta(hours=1),
         low=0.0,
@@ -178,10 +178,14 @@ def test_the_one_open_question_is_approved(desk: CommandDesk) -> None:
 def test_an_incident_is_shown_and_ended_by_a_person(desk: CommandDesk) -> None:
     model = desk.register()
     champion = desk.route(model).champion
-    desk.tell(incident(model, champion), incident(model, champion, 2))
+    desk.tell(incident(model, champion, 1, "transfer"), incident(model, champion, 2))
     desk.wait_for_kind(model, "IncidentOpened", 2)
     found = desk.asked("incidents", model)["incidents"]
-    assert [(one["feature"], one["open"], one["numbers"]) for one in found] == [("vicprice", True, {"factor": 1_000.0})] * 2
+    numbers = {"factor": 1_000.0}
+    assert [(one["feature"], one["open"], one["numbers"]) for one in found] == [
+        ("transfer", True, numbers),
+        ("vicprice", True, numbers),
+    ]
     assert "vicprice" in desk.run("incidents", model).out
     assert desk.run("release-quarantine", model, "nothing", "--reason", "x").status == 2
     desk.asked("release-quarantine", model, f"{model}-bug-1", "--reason", "rows were fine")
