@@ -18,6 +18,8 @@ from streams.events import ArmEvidence, EvidenceGathered, LossesGathered, Retrai
 from streams.ports import Outgoing
 
 HUGE: Final = 2**60
+PERIOD_S: Final = 300
+"""Length of the models' periods."""
 ACTOR: Final = "?"
 _BEYOND: Final = dict.fromkeys(("labels-0", "labels-1", "predictions-0", "predictions-1", "predictions-2"), 2**40)
 
@@ -89,7 +91,7 @@ class Rubbish:
             encode_json(
                 LossesGathered(
                     id=f"rubbish-{self._said}", at=self._broker.now, model=model, actor=ACTOR, reason="?",
-                    release=route.champion if route else "", period=10_000_000, n=n, made=5, loss=loss, loss_squared=0,
+                    release=route.champion if route else "", period=int(self._broker.now.timestamp()) // PERIOD_S, n=n, made=5, loss=loss, loss_squared=0,
                 )
             ),
         )  # fmt: skip
