@@ -13,23 +13,23 @@ from homeostat.rollout_flow import rollout_event
 from homeostat.training_flow import spoilt_by
 from serving.canary import Spoilt
 from streams.events import AcceptChange, QualityIncident, QuarantineRule, ReleaseQuarantine
+from streams.quarantine import ended
 
 
 def incident_called(state: ModelState, record: QualityIncident, arrival: Arrival) -> Step:
     """The agents open or close an incident."""
     rule = record.rule
-    known = next((one for one in state.incidents if one.incident == rule.incident), None)
+    known = _known(state, rule.incident)
     if record.closed:
         if known is None or known.until is not None:
             return state, (Draft(kind="Refused", why=f"incident {rule.incident} is not open"),)
-        ended = msgspec.structs.replace(known, until=rule.until or record.at)
-        return _with(state, _replaced(state, ended)), (_closed(ended, record.reason, record.numbers),)
+        over = msgspec.structs.replace(known, until=rule.until or record.at)
+        rules = tuple(over if one is known else one for one in state.incidents)
+        return _with(state, rules), (_closed(over, record.reason, record.numbers),)
     if refusal := _unusable(state, record, known):
         return state, (Draft(kind="Refused", why=refusal),)
     replaced = tuple(one for one in state.quarantine if one.feature == rule.feature)
-    others = tuple(
-        msgspec.structs.replace(one, until=max(one.since, rule.since)) if one in replaced else one for one in state.incidents
-    )
+    others = tuple(ended(one, rule.since) if one in replaced else one for one in state.incidents)
     state = _with(state, _bounded((*others, rule)))
     opened = Draft(
         kind="IncidentOpened",
@@ -45,29 +45,33 @@ def incident_called(state: ModelState, record: QualityIncident, arrival: Arrival
 
 def change_accepted(state: ModelState, record: AcceptChange) -> Step:
     """A person says that a feature really changed: its rows are rows like any other."""
-    ended = tuple(one for one in state.incidents if one.feature == record.feature)
-    if record.feature in state.accepted and not ended:
+    about = tuple(one for one in state.incidents if one.feature == record.feature)
+    if record.feature in state.accepted and not about:
         return state, (Draft(kind="Refused", why=f"the change of {record.feature} is accepted already"),)
     rest = tuple(one for one in state.incidents if one.feature != record.feature)
     served = (*state.rollout.served, state.rollout.champion)
     names = _accepted(state, record.feature)
     under = {name: releases for name, releases in state.accepted_under.items() if name in names}
     state = msgspec.structs.replace(state, accepted=names, accepted_under={**under, record.feature: served})
-    said = Draft(kind="ChangeAccepted", why=f"{record.feature}: {record.actor}: {record.reason}")
+    said = Draft(kind="ChangeAccepted", why=f"{record.feature}: {record.words}")
     why = f"{record.actor} accepts the change"
-    return _with(state, rest), (said, *(_closed(rule, why, {}) for rule in ended if rule.until is None))
+    return _with(state, rest), (said, *(_closed(rule, why, {}) for rule in about if rule.until is None))
 
 
 def quarantine_released(state: ModelState, record: ReleaseQuarantine) -> Step:
     """A person ends one incident: its rows are learnt from again."""
-    rule = next((one for one in state.incidents if one.incident == record.incident), None)
+    rule = _known(state, record.incident)
     if rule is None:
         have = ", ".join(one.incident for one in state.incidents) or "none"
         return state, (Draft(kind="Refused", why=f"no incident {record.incident}; known are: {have}"),)
     rest = tuple(one for one in state.incidents if one.incident != record.incident)
-    ended = rule if rule.until is not None else msgspec.structs.replace(rule, until=max(state.watermark, rule.since))
-    state = msgspec.structs.replace(state, released=(*state.released, ended)[-INCIDENTS_LIMIT:])
-    return _with(state, rest), (_closed(rule, f"released by {record.actor}: {record.reason}", {}),)
+    released = (*state.released, ended(rule, state.watermark))[-INCIDENTS_LIMIT:]
+    state = msgspec.structs.replace(state, released=released)
+    return _with(state, rest), (_closed(rule, f"released by {record.words}", {}),)
+
+
+def _known(state: ModelState, incident: str) -> QuarantineRule | None:
+    return next((one for one in state.incidents if one.incident == incident), None)
 
 
 def _unusable(state: ModelState, record: QualityIncident, known: QuarantineRule | None) -> str:
@@ -91,7 +95,7 @@ def _candidate_checked(state: ModelState, arrival: Arrival) -> Step:
     """Whoever is tried, or waits, was perhaps trained on what turns out to be spoilt."""
     rollout = state.rollout
     drafts: tuple[Draft, ...] = ()
-    for release in (rollout.candidate, rollout.queued.release if rollout.queued else ""):
+    for release in (rollout.candidate, rollout.waiting):
         made = state.made_by(release) if release else None
         why = spoilt_by(state, made) if made is not None else ""
         if why:
@@ -107,10 +111,6 @@ def _accepted(state: ModelState, feature: str) -> tuple[str, ...]:
 def _closed(rule: QuarantineRule, why: str, numbers: dict[str, float]) -> Draft:
     why = f"{rule.feature} ({rule.kind}): {why}"
     return Draft(kind="IncidentClosed", why=why, numbers=dict(numbers), incident=rule.incident)
-
-
-def _replaced(state: ModelState, rule: QuarantineRule) -> tuple[QuarantineRule, ...]:
-    return tuple(rule if one.incident == rule.incident else one for one in state.incidents)
 
 
 def _bounded(incidents: tuple[QuarantineRule, ...]) -> tuple[QuarantineRule, ...]:

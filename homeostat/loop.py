@@ -7,7 +7,7 @@ answered by a decision too (`Refused`, with its reason), so that a newer version
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, TypeAlias, assert_never
 
 import msgspec
@@ -45,8 +45,8 @@ from streams.events import (
     TrainingFinished,
 )
 from streams.policy_limits import fault
+from streams.policy_log import AHEAD
 
-FUTURE_LIMIT: Final = timedelta(minutes=5)
 _OfAgents: TypeAlias = LossesGathered | EvidenceGathered | DriftDetected | DetectorsArmed | QualityIncident
 _OfPeople: TypeAlias = (
     PolicySet | RetrainRequested | RollBack | AcceptChange | ReleaseQuarantine | Promote | Override | Approve | Pause | Resume
@@ -118,7 +118,7 @@ def _nothing(why: str, arrival: Arrival) -> tuple[None, Outcome]:
 
 
 def _dated_late(arrival: Arrival) -> str:
-    late = arrival.record.at > arrival.at + FUTURE_LIMIT
+    late = arrival.record.at > arrival.at + AHEAD
     return f"dated {arrival.record.at.isoformat()}, later than the broker's clock" if late else ""
 
 

@@ -12,12 +12,9 @@ from drift.staleness import Staleness
 from serving.canary import Rollout
 from streams.events import Control, QuarantineRule, TrainingOrder
 from streams.policy import Policy
+from streams.policy_log import IDS_KEPT
 from trainer.admission import Admission
 from trainer.job import Job
-
-SEEN_LIMIT: Final = 512
-"""Ids of control records remembered per model, so that twice is once."""
-
 
 MADE_LIMIT: Final = 8
 INCIDENTS_LIMIT: Final = 32
@@ -65,10 +62,10 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     last_period: int = -1
     """The newest that was measured, of whichever champion: none is measured twice, also not of one that serves again."""
     made: tuple[Made, ...] = ()
-    recalled: tuple[str, str] = ("", "")
-    """Run and release of the last recall ..."""
+    recall_run: str = ""
+    """The last run that called a release back."""
     recalled_in_vain: tuple[str, ...] = ()
-    """... and releases whose recall came to nothing under this champion: they are not tried again."""
+    """Releases whose recall came to nothing under this champion: they are not tried again."""
     asked: tuple[Asked, ...] = ()
     incidents: tuple[QuarantineRule, ...] = ()
     """The newest last."""
@@ -93,7 +90,7 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
 
     def remember(self, record_id: str) -> ModelState:
         """With one more id that acts no second time."""
-        return msgspec.structs.replace(self, seen=(*self.seen, record_id)[-SEEN_LIMIT:])
+        return msgspec.structs.replace(self, seen=(*self.seen, record_id)[-IDS_KEPT:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

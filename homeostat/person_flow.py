@@ -20,7 +20,7 @@ def held(state: ModelState, record: Pause | Resume, arrival: Arrival) -> Step:
     if on == state.rollout.paused:
         return state, (Draft(kind="Refused", why="the model is held already" if on else "the model is not held"),)
     state, more = rollout_event(state, Held(on=on, at=arrival.at), arrival)
-    return state, (Draft(kind="Paused" if on else "Resumed", why=f"{record.actor}: {record.reason}"), *more)
+    return state, (Draft(kind="Paused" if on else "Resumed", why=record.words), *more)
 
 
 def agreed(state: ModelState, record: Approve, arrival: Arrival) -> Step:
@@ -30,9 +30,7 @@ def agreed(state: ModelState, record: Approve, arrival: Arrival) -> Step:
         have = ", ".join(one.decision for one in state.asked) or "none"
         return state, (Draft(kind="Refused", why=f"decision {record.decision} asks for nothing now; open are: {have}"),)
     state = msgspec.structs.replace(state, asked=tuple(one for one in state.asked if one is not question))
-    said = Draft(
-        kind="Approved", why=f"{record.actor}: {record.reason}", run="" if question.what == ABOUT_TRAINING else question.what
-    )
+    said = Draft(kind="Approved", why=record.words, run="" if question.what == ABOUT_TRAINING else question.what)
     if question.what == ABOUT_TRAINING:
         state, more = training_flow.agreed(state, arrival)
     else:
@@ -47,7 +45,7 @@ def offered(state: ModelState, record: Promote, arrival: Arrival) -> Step:
     run = derived_id(state.model, "offer", record.id)
     ready = CandidateReady(release=record.release, run=run, at=arrival.at, bought=False)
     state, more = rollout_event(state, ready, arrival)
-    said = Draft(kind="CandidateOffered", why=f"{record.actor}: {record.reason}", release=record.release, run=run)
+    said = Draft(kind="CandidateOffered", why=record.words, release=record.release, run=run)
     return state, (said, *more)
 
 
@@ -56,7 +54,7 @@ def overridden(state: ModelState, record: Override, arrival: Arrival) -> Step:
     refusal = _cannot_override(state, record.release)
     if refusal:
         return state, (Draft(kind="Refused", why=refusal, release=record.release),)
-    why = f"{record.actor}: {record.reason}"
+    why = record.words
     rollout = state.rollout
     if record.release == rollout.candidate:
         state, more = rollout_event(state, ShadowPassedOver(at=arrival.at), arrival)
@@ -70,10 +68,9 @@ def overridden(state: ModelState, record: Override, arrival: Arrival) -> Step:
 
 def _cannot_offer(state: ModelState, release: str) -> str:
     rollout = state.rollout
-    waiting = rollout.queued.release if rollout.queued else ""
     if release == rollout.champion:
         return f"release {release[:12]} serves already"
-    if release in (rollout.candidate, waiting):
+    if release in (rollout.candidate, rollout.waiting):
         return f"release {release[:12]} is being tried, or waits, already"
     return ""
 

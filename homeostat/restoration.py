@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
 from homeostat.model_state import Arrival, Draft, ModelState
 from serving.rollout import Rollout, Stage
 from streams.codec import Undecodable, decode_msgpack
-from streams.events import QuarantineRule, Restored
+from streams.events import Restored
 from streams.policy_limits import fault
+from streams.quarantine import ended
 
 
 class Unusable(Exception):
@@ -32,13 +31,13 @@ def restored(record: Restored, arrival: Arrival) -> tuple[ModelState, tuple[Draf
         state,
         rollout=_rollout(state.rollout, record.incarnation),
         # Who called them knows nothing of them any more: what is still spoilt is called again.
-        incidents=tuple(_ended(rule, state.watermark) for rule in state.incidents),
+        incidents=tuple(ended(rule, state.watermark) for rule in state.incidents),
         revision=state.revision + 1,
     ).remember(record.id)
     drafts = [
         Draft(
             kind="Restored",
-            why=f"{record.actor}: {record.reason}",
+            why=record.words,
             release=state.rollout.champion,
             numbers={"incarnation": float(record.incarnation)},
         )
@@ -72,10 +71,6 @@ def _impossible(state: ModelState) -> str:
     if rollout.phase != "idle" and not rollout.stages:
         return f"it is in phase {rollout.phase}, without a stage"
     return ""
-
-
-def _ended(rule: QuarantineRule, at: datetime) -> QuarantineRule:
-    return rule if rule.until is not None else msgspec.structs.replace(rule, until=max(rule.since, at))
 
 
 def _rollout(before: Rollout, incarnation: int) -> Rollout:

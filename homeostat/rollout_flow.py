@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from drift import staleness
 from drift.staleness import ChampionReplaced, RunRefused, TrainingTaken
+from homeostat.account import accounted
 from homeostat.model_state import Arrival, Draft, ModelState, Step
 from serving import canary
 from serving.canary import CandidateReady, Shift
@@ -66,21 +66,18 @@ def _account(state: ModelState, shift: Shift) -> ModelState:
         # It has answered: what the evidence says of it is no longer a person's to override.
         state = msgspec.structs.replace(state, made=tuple(one for one in state.made if one.run != shift.run))
     if shift.kind == "Promoted":
-        account, _ = staleness.advance(state.staleness, ChampionReplaced(), state.policy.staleness)
-    elif shift.kind in _REFUSED and shift.bought:
-        account, _ = staleness.advance(state.staleness, RunRefused(), state.policy.staleness)
-        if state.job.run:  # of another run: that one is still under way
-            account, _ = staleness.advance(account, TrainingTaken(), state.policy.staleness)
-    else:
-        return state
-    return msgspec.structs.replace(state, staleness=account)
+        return accounted(state, ChampionReplaced())
+    if shift.kind in _REFUSED and shift.bought:
+        # A run in flight is another one, and still under way.
+        return accounted(state, RunRefused(), *([TrainingTaken()] if state.job.run else []))
+    return state
 
 
 def _recall_remembered(state: ModelState, shift: Shift) -> ModelState:
     """A recall that came to nothing is not repeated under this champion: nothing would ever be trained."""
     if shift.kind == "Promoted":
         return msgspec.structs.replace(state, recalled_in_vain=())
-    run, release = state.recalled
-    if shift.kind in _REFUSED and shift.run == run and release not in state.recalled_in_vain:
-        return msgspec.structs.replace(state, recalled_in_vain=(*state.recalled_in_vain, release)[-SERVED_LIMIT:])
+    of_recall = shift.run != "" and shift.run == state.recall_run
+    if of_recall and shift.kind in _REFUSED and shift.release not in state.recalled_in_vain:
+        return msgspec.structs.replace(state, recalled_in_vain=(*state.recalled_in_vain, shift.release)[-SERVED_LIMIT:])
     return state

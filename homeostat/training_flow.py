@@ -12,6 +12,7 @@ import msgspec
 
 from drift import staleness
 from drift.staleness import PeriodMeasured, RunRefused, TrainingTaken
+from homeostat.account import accounted
 from homeostat.model_state import ABOUT_TRAINING, MADE_LIMIT, Arrival, Draft, Made, ModelState, Step
 from homeostat.rollout_flow import candidate_ready
 from serving.rollout import Rollout
@@ -156,9 +157,8 @@ def _want(state: ModelState, arrival: Arrival, *, automatic: bool, window_rows: 
         accepted=state.accepted,
         released=state.released,
     )
-    account, _ = staleness.advance(state.staleness, TrainingTaken(), state.policy.staleness)
     running, commands = job.advance(state.job, Submitted(order), arrival.at, state.policy.admission)
-    state = msgspec.structs.replace(state, staleness=account, job=running, runs=state.runs + 1)
+    state = msgspec.structs.replace(accounted(state, TrainingTaken()), job=running, runs=state.runs + 1)
     return state, tuple(_ordered(command.order, arrival.record.reason) for command in commands if isinstance(command, Ordered))
 
 
@@ -207,8 +207,7 @@ def _job_step(state: ModelState, event: job.Event, arrival: Arrival, numbers: di
 def _held_back(state: ModelState, order: TrainingOrder) -> Step:
     """A person holds the model: what would go on ends here, and may be bought again afterwards."""
     why = "a person holds the model: nothing is trained until `resume`"
-    account, _ = staleness.advance(state.staleness, RunRefused(), state.policy.staleness)
-    state = msgspec.structs.replace(state, job=Job(), staleness=account)
+    state = msgspec.structs.replace(accounted(state, RunRefused()), job=Job())
     return state, (Draft(kind="TrainingEnded", why=why, run=order.run),)
 
 
@@ -221,29 +220,34 @@ def _next_order(before: TrainingOrder | None, order: TrainingOrder, event: job.E
 
 
 def _run_ended(state: ModelState, order: TrainingOrder, ended: Ended, arrival: Arrival, numbers: dict[str, float]) -> Step:
-    kind = "Recalled" if ended.recalled else "TrainingEnded"
-    drafts = [Draft(kind=kind, why=ended.why, numbers=numbers, run=ended.run, release=ended.candidate or ended.made)]
+    state = msgspec.structs.replace(state, admission=admission.run_ended(state.admission, failed=ended.failed))
     if ended.recalled:
-        state = msgspec.structs.replace(state, recalled=(ended.run, ended.candidate))
+        spared = admission.spared(state.admission)
+        state = msgspec.structs.replace(state, admission=spared, recall_run=ended.run)
+    said = Draft(
+        kind="Recalled" if ended.recalled else "TrainingEnded",
+        why=ended.why,
+        numbers=numbers,
+        run=ended.run,
+        release=ended.candidate or ended.made,
+    )
     spoilt = ""
-    admitted = admission.run_ended(state.admission, failed=ended.failed)
-    state = msgspec.structs.replace(state, admission=admission.spared(admitted) if ended.recalled else admitted)
     if ended.made:
         made = Made(release=ended.made, run=ended.run, as_of=order.as_of, known=tuple(rule.incident for rule in order.quarantine))
         state = msgspec.structs.replace(state, made=_remembered((*state.made, made), state.rollout))
         spoilt = spoilt_by(state, made)
-        if spoilt and ended.candidate:
-            drafts.append(Draft(kind="CandidateRejected", why=spoilt, run=ended.run, release=ended.candidate))
-    if not ended.candidate or spoilt:
-        account, _ = staleness.advance(state.staleness, RunRefused(), state.policy.staleness)
-        return msgspec.structs.replace(state, staleness=account), tuple(drafts)
+    if not ended.candidate:
+        return accounted(state, RunRefused()), (said,)
+    if spoilt:
+        rejected = Draft(kind="CandidateRejected", why=spoilt, run=ended.run, release=ended.candidate)
+        return accounted(state, RunRefused()), (said, rejected)
     state, more = candidate_ready(state, ended.candidate, ended.run, arrival)
-    return state, (*drafts, *more)
+    return state, (said, *more)
 
 
 def _remembered(made: tuple[Made, ...], rollout: Rollout) -> tuple[Made, ...]:
     """The newest, and always who is tried or waits: those have to be looked at again when a data bug is called."""
-    kept = {rollout.candidate, rollout.queued.release if rollout.queued else ""}
+    kept = {rollout.candidate, rollout.waiting}
     return tuple(one for place, one in enumerate(made) if place >= len(made) - MADE_LIMIT or one.release in kept)
 
 

@@ -118,7 +118,7 @@ def _candidate_ready(state: Rollout, event: CandidateReady, policy: CanaryPolicy
     if release in (state.champion, state.candidate):
         why = "it is the release that serves, or is being tried, already"
         return state, (Shift(kind="CandidateRejected", why=why, release=release, run=run, bought=event.bought),)
-    if state.queued is not None and state.queued.release == release:
+    if state.queued is not None and state.waiting == release:
         return _waits_already(state, state.queued, event)
     waiting = Waiting(release=release, run=run, asks=event.asks, straight=event.straight, bought=event.bought)
     if state.phase == "idle" and not state.paused:
@@ -173,7 +173,7 @@ def _shadow_passed_over(state: Rollout, policy: CanaryPolicy) -> Step:
 
 def _spoilt(state: Rollout, event: Spoilt) -> Step:
     commands: tuple[Command, ...] = ()
-    if state.queued is not None and state.queued.release == event.release:
+    if state.queued is not None and state.waiting == event.release:
         out = state.queued
         state = msgspec.structs.replace(state, queued=None)
         commands = (Shift(kind="CandidateRejected", why=event.why, release=out.release, run=out.run, bought=out.bought),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -73,6 +73,9 @@ class Spoilt:
 Event = ChampionSet | CandidateReady | EvidenceGathered | Ticked | RollBack | Held | Agreed | ShadowPassedOver | Spoilt
 
 
+Kind: TypeAlias = Literal["ShadowStarted", "StepTaken", "Promoted", "RolledBack", "CandidateRejected", "BakeEnded"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
     """A decision that changes who answers or who is watched (a candidate that never got in is rejected by one too).
@@ -80,7 +83,7 @@ class Shift:
     `release` is the one decided on: the candidate let in, promoted or taken out; for a rollback the one taken out.
     """
 
-    kind: Literal["ShadowStarted", "StepTaken", "Promoted", "RolledBack", "CandidateRejected", "BakeEnded"]
+    kind: Kind
     why: str
     release: str
     run: str = ""
@@ -92,7 +95,7 @@ class Shift:
 class Note:
     """Something looked at, or asked of a person, that changes no role."""
 
-    kind: Literal["EvidenceNoted", "CandidateQueued", "Refused", "ShadowOverridden", "ApprovalWanted", "PersonAsked"]
+    kind: Literal["EvidenceNoted", "CandidateQueued", "Refused", "ApprovalWanted", "PersonAsked"]
     why: str
     release: str = ""
     run: str = ""
@@ -165,10 +168,14 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         """The release it is compared with."""
         return self.control if self.phase == "baking" else self.champion
 
+    @property
+    def waiting(self) -> str:
+        """The release that waits for its turn, or ''."""
+        return self.queued.release if self.queued else ""
+
     def known_releases(self) -> frozenset[str]:
         """Every release that serves, served, is tried or waits."""
-        waiting = self.queued.release if self.queued else ""
-        return frozenset({self.champion, self.candidate, self.control, waiting, *self.served}) - {""}
+        return frozenset({self.champion, self.candidate, self.control, self.waiting, *self.served}) - {""}
 
     def last_counted(self, generation: int, step: int, arm: str) -> Counted:
         """The last record counted of one (generation, step, arm)."""

@@ -66,8 +66,9 @@ def scored_arms(route: Route) -> tuple[tuple[str, str], ...]:
 
 def accepts(current: Route | None, new: Route) -> bool:
     """Whether `new` supersedes `current`: a later revision of its generation, a higher one, or a higher incarnation of the log."""
-    return current is None or _age(new) > _age(current)
+    return current is None or age(new) > age(current)
 
 
-def _age(route: Route) -> tuple[int, int, int]:
+def age(route: Route) -> tuple[int, int, int]:
+    """What tells which of a model's routes is the newer one: incarnation of the log, generation, revision."""
     return route.incarnation, route.generation, route.revision

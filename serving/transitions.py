@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from serving.rollout import SERVED_LIMIT, Command, Note, Rollout, Shift, Stage, Waiting
+from serving.rollout import SERVED_LIMIT, Command, Kind, Note, Rollout, Shift, Stage, Waiting
 from serving.verdict import Wealths, next_step
 from streams.events import RollBack
 
@@ -40,7 +40,7 @@ def shadow_started(state: Rollout, candidate: Waiting, at: datetime | None) -> S
         bought=candidate.bought,
     )
     why = "scored beside the champion on every row, answers none"
-    return state, (Shift(kind="ShadowStarted", why=why, release=candidate.release, run=candidate.run, bought=candidate.bought),)
+    return state, (_shift(state, "ShadowStarted", why, state.candidate, {}),)
 
 
 def step_taken(state: Rollout, share: float, why: str, numbers: dict[str, float]) -> Step:
@@ -56,14 +56,12 @@ def step_taken(state: Rollout, share: float, why: str, numbers: dict[str, float]
         wealths=next_step(state.wealths),
     )
     why = f"{why}; it answers {share:.0%} of rows"
-    return state, (
-        Shift(kind="StepTaken", why=why, release=state.candidate, run=state.run, numbers=numbers, bought=state.bought),
-    )
+    return state, (_shift(state, "StepTaken", why, state.candidate, numbers),)
 
 
 def promoted(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
     """The candidate serves; the champion before it stays in shadow as its control."""
-    shift = Shift(kind="Promoted", why=why, release=state.candidate, run=state.run, numbers=numbers, bought=state.bought)
+    shift = _shift(state, "Promoted", why, state.candidate, numbers)
     generation = state.generation + 1
     served = tuple(release for release in state.served if release not in (state.champion, state.candidate))
     state = msgspec.structs.replace(
@@ -85,35 +83,19 @@ def promoted(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
 
 def taken_out(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
     """The candidate goes, the champion serves alone: rejected out of shadow, rolled back once it has answered."""
-    rejected = state.phase == "shadow"
-    shift = Shift(
-        kind="CandidateRejected" if rejected else "RolledBack",
-        why=why,
-        release=state.candidate,
-        run=state.run,
-        numbers=numbers,
-        bought=state.bought,
-    )
-    return _idle(state, state.champion), (shift,)
+    kind: Kind = "CandidateRejected" if state.phase == "shadow" else "RolledBack"
+    return _idle(state, state.champion), (_shift(state, kind, why, state.candidate, numbers),)
 
 
 def bake_ended(state: Rollout, why: str, numbers: dict[str, float]) -> Step:
     """The control goes; the promotion stands."""
-    shift = Shift(kind="BakeEnded", why=why, release=state.champion, run=state.run, numbers=numbers, bought=state.bought)
-    return _idle(state, state.champion), (shift,)
+    return _idle(state, state.champion), (_shift(state, "BakeEnded", why, state.champion, numbers),)
 
 
 def serves_again(state: Rollout, release: str, why: str, numbers: dict[str, float]) -> Step:
     """A release that served before serves again; the one taken out is remembered as the last resort."""
     out = state.champion
-    shift = Shift(
-        kind="RolledBack",
-        why=f"{why}; {release[:12]} serves again",
-        release=out,
-        run=state.run,
-        numbers=numbers,
-        bought=state.bought,
-    )
+    shift = _shift(state, "RolledBack", f"{why}; {release[:12]} serves again", out, numbers)
     others = tuple(name for name in state.served if name not in (release, out))
     return msgspec.structs.replace(_idle(state, release), served=(out, *others)[-SERVED_LIMIT:]), (shift,)
 
@@ -122,16 +104,21 @@ def rolled_back_by_person(state: Rollout, event: RollBack) -> Step:
     """The candidate out; or, where none is tried (or another release is named), an earlier release back."""
     trying = state.phase in ("shadow", "stepping")
     if trying and event.to in ("", state.champion):
-        return taken_out(state, f"{event.actor}: {event.reason}", {})
+        return taken_out(state, event.words, {})
     to = event.to or (state.served[-1] if state.served else "")
     refusal = _cannot_restore(state, to)
     if refusal:
         return state, (Note(kind="Refused", why=refusal, release=event.to),)
     first: tuple[Command, ...] = ()
     if trying:
-        state, first = taken_out(state, f"{event.actor}: {event.reason}", {})
-    state, then = serves_again(state, to, f"{event.actor}: {event.reason}", {})
+        state, first = taken_out(state, event.words, {})
+    state, then = serves_again(state, to, event.words, {})
     return state, (*first, *then)
+
+
+def _shift(state: Rollout, kind: Kind, why: str, release: str, numbers: dict[str, float]) -> Shift:
+    """A shift of the present rollout."""
+    return Shift(kind=kind, why=why, release=release, run=state.run, numbers=numbers, bought=state.bought)
 
 
 def _cannot_restore(state: Rollout, to: str) -> str:

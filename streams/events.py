@@ -50,6 +50,11 @@ class Steering(Record, frozen=True, kw_only=True):
     reason: str
     signature: str = ""
 
+    @property
+    def words(self) -> str:
+        """Who wants it, and why."""
+        return f"{self.actor}: {self.reason}"
+
 
 # --- data plane ------------------------------------------------------------------------------------------------------
 

@@ -16,9 +16,9 @@ from streams.policy_limits import fault
 from streams.ports import Message
 
 AHEAD: Final = timedelta(minutes=5)
-"""A record dated so much later than the broker took it is refused."""
+"""A record dated so much later than the broker took it is refused: by the controller, and so here."""
 IDS_KEPT: Final = 512
-"""Ids of a model's records that act no second time."""
+"""Ids of a model's records that act no second time: the controller remembers as many."""
 _MARKS: Final = (b"PolicySet", b"ModelRegistered", b"AcceptChange", b"ReleaseQuarantine", b"Restored")
 
 Acting: TypeAlias = ModelRegistered | PolicySet | AcceptChange | ReleaseQuarantine | Restored

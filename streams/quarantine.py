@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import assert_never
 
+import msgspec
+
 from streams.contract import FeatureContract, bin_of, violation
 from streams.events import QuarantineRule, Scalar
 
@@ -62,3 +64,8 @@ def _grid_bin(feature: FeatureContract, value: float | str | bool) -> int | None
         return bin_of(feature, value)
     except OverflowError:
         return None
+
+
+def ended(rule: QuarantineRule, at: datetime) -> QuarantineRule:
+    """The rule with an end, not before its beginning; one that has an end keeps it."""
+    return rule if rule.until is not None else msgspec.structs.replace(rule, until=max(rule.since, at))

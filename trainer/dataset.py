@@ -12,10 +12,10 @@ from typing import Final, Protocol
 import msgspec
 
 from streams.contract import Contract, class_name
-from streams.events import QuarantineRule, Scalar
+from streams.events import Scalar
 from streams.policy import TrainingPolicy
 from trainer.example import Example
-from trainer.left_out import LeavingOut, fault
+from trainer.left_out import NO_RULES, LeavingOut, fault
 from trainer.table import Table
 
 
@@ -154,13 +154,9 @@ def assemble(
     registration: Table | None,
     policy: TrainingPolicy,
     as_of: datetime,
-    quarantine: Sequence[QuarantineRule] = (),
-    accepted: Sequence[str] = (),
-    released: Sequence[QuarantineRule] = (),
-    quarantining: bool = True,
+    leaving: LeavingOut = NO_RULES,
 ) -> Dataset:
     """The window of a run: the newest `window_rows` rows that may be learnt from, filled up with the registration's newest."""
-    leaving = LeavingOut(quarantine=quarantine, accepted=accepted, released=released, quarantining=quarantining)
     chosen, left_out = _newest_good(contract, join(rows, as_of), policy.window_rows, leaving)
     wanted = policy.window_rows - len(chosen)
     filling = registration.part(max(registration.rows - wanted, 0), registration.rows) if registration and wanted > 0 else None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from streams.contract import Contract, class_name, violation
-from streams.events import QuarantineRule, Scalar
+from streams.events import QuarantineRule, Scalar, TrainingOrder
 from streams.quarantine import covers, feature_of, flag_of, matches
 from trainer.example import Example
 
@@ -22,6 +23,16 @@ class LeavingOut:
     """Rules that a person ended: their flags count no more."""
     quarantining: bool = True
 
+    @classmethod
+    def of(cls, order: TrainingOrder) -> LeavingOut:
+        """What an order says."""
+        return cls(
+            quarantine=order.quarantine,
+            accepted=order.accepted,
+            released=order.released,
+            quarantining=order.policy.quarantine.enabled,
+        )
+
     def filters(self) -> tuple[str, ...]:
         """In words, for the manifest."""
         if not self.quarantining:
@@ -30,6 +41,9 @@ class LeavingOut:
         incidents = sorted({rule.incident for rule in self.quarantine})
         rules = (f"meets no rule of {', '.join(incidents)}",) if incidents else ()
         return (*lifted, "not logged in quarantine, but for accepted features and released incidents", *rules)
+
+
+NO_RULES: Final = LeavingOut()
 
 
 def fault(contract: Contract, example: Example, leaving: LeavingOut) -> str:

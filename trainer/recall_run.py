@@ -14,6 +14,7 @@ from streams.events import RecallFinished, TrainingOrder, derived_id
 from streams.release import BlobCorrupt, BlobMissing
 from trainer.candidate import NotTrainable
 from trainer.dataset import assemble, sought_rows
+from trainer.left_out import LeavingOut
 from trainer.recall import Tried, judge
 from trainer.stored_release import StoredRelease, load_stored
 from trainer.table import Table, Target, encode_target, losses
@@ -71,10 +72,7 @@ def _newest(order: TrainingOrder, champion: StoredRelease, model: str, shop: Wor
         registration=None,
         policy=window,
         as_of=order.as_of,
-        quarantine=order.quarantine,
-        accepted=order.accepted,
-        released=order.released,
-        quarantining=order.policy.quarantine.enabled,
+        leaving=LeavingOut.of(order),
     )
     return dataset.table
 

@@ -15,6 +15,7 @@ from streams.release import BlobCorrupt, BlobMissing, Release, encode
 from trainer.candidate import Fitted, NotTrainable, fit, profile_of
 from trainer.dataset import Dataset, SourceBehind, assemble, manifest, sought_rows
 from trainer.gate import GateVerdict, judge
+from trainer.left_out import LeavingOut
 from trainer.recall_run import nothing_recalled, recall_order
 from trainer.recipes.xgboost_trees import BadParameters
 from trainer.runcard import RunCard
@@ -86,10 +87,7 @@ def _train(order: TrainingOrder, model: str, shop: Workshop) -> TrainingFinished
         registration=_registration(champion, shop),
         policy=policy,
         as_of=order.as_of,
-        quarantine=order.quarantine,
-        accepted=order.accepted,
-        released=order.released,
-        quarantining=order.policy.quarantine.enabled,
+        leaving=LeavingOut.of(order),
     )
     stored = _store_dataset(order, champion, dataset, shop)
     watch.lap("dataset")

@@ -222,12 +222,12 @@ IN_LOG: Final = (
     Planted(
         name="revision_ignored",
         what="Serving does not look at a route's revision: a quarantine that opens or ends never comes into force.",
-        plant=partial(replaced, router, "_age", _revision_ignored),
+        plant=partial(replaced, router, "age", _revision_ignored),
     ),
     Planted(
         name="incarnation_ignored",
         what="Serving does not look at the log's incarnation: routes of the log that is gone win over those of the restored one.",
-        plant=partial(replaced, router, "_age", _incarnation_ignored),
+        plant=partial(replaced, router, "age", _incarnation_ignored),
     ),
     Planted(
         name="restored_as_the_same_log",

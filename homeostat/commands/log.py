@@ -14,6 +14,7 @@ from config.settings import Settings
 from homeostat.commands.output import Failure, say
 from homeostat.mirror import earlier_decisions
 from homeostat.read_topic import read_topic
+from serving.router import accepts
 from streams import topics
 from streams.adapters.confluent import ConfluentReader
 from streams.codec import Undecodable, decode_control, decode_json
@@ -62,13 +63,9 @@ def routes(settings: Settings) -> dict[str, Route]:
     newest: dict[str, Route] = {}
     for route in _records(settings, topics.ROUTES, Route):
         known = newest.get(route.model)
-        if known is None or _newness(route) > _newness(known):
+        if accepts(known, route):
             newest[route.model] = route
     return dict(sorted(newest.items()))
-
-
-def _newness(route: Route) -> tuple[int, int, int]:
-    return route.incarnation, route.generation, route.revision
 
 
 def route_of(settings: Settings, model: str) -> Route:

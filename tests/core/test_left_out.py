@@ -11,6 +11,7 @@ from streams.events import QuarantineRule
 from streams.policy import TrainingPolicy
 from tests.core.trainer_rows import CONTRACT, label, logged, minute, prediction
 from trainer.dataset import Dataset, LoggedPrediction, assemble, manifest
+from trainer.left_out import LeavingOut
 
 POLICY = TrainingPolicy(window_rows=6, holdout_rows=2)
 FLAG = ("x:unit",)
@@ -36,7 +37,9 @@ def spoilt(number: int, **changes: Any) -> LoggedPrediction:
 def built(*rows: LoggedPrediction, **leaving: Any) -> Dataset:
     """The dataset of these rows, all of them labelled."""
     source = logged(rows, [label(row.seq, value=1) for row in rows])
-    return assemble(contract=CONTRACT, rows=source, registration=None, policy=POLICY, as_of=minute(1_000), **leaving)
+    return assemble(
+        contract=CONTRACT, rows=source, registration=None, policy=POLICY, as_of=minute(1_000), leaving=LeavingOut(**leaving)
+    )
 
 
 def kept(dataset: Dataset) -> list[int]:
