@@ -114,10 +114,13 @@ def fold(triage: Triage, window: WindowCounted, *, enabled: bool) -> tuple[Triag
     calls = [incidents.closed(now.incidents[name], window.at, why) for name, why in over.items()]
     now = msgspec.structs.replace(now, incidents=_without(now.incidents, over))
     left_out: list[tuple[datetime, datetime]] = []
+    since = _since(triage, window)
+    unmarked = _counted(triage.contract, window.features, since)
+    all_rows = _counted(triage.contract, (*window.features, *window.quarantined), since) if window.quarantined else unmarked
     for feature in now.features if enabled else ():
-        counted = _counted(triage, feature.name, (*window.features, *window.quarantined), window)
-        if counted.rows:
-            now, seen = _looked(now, feature, counted, window)
+        counted = all_rows.get(feature.name)
+        if counted is not None and counted.rows:
+            now, seen = _looked(now, feature, counted, unmarked.get(feature.name), window)
             calls += seen.calls
             left_out += seen.left_out
     return now, Seen(calls=tuple(calls), left_out=tuple(left_out))
@@ -129,10 +132,12 @@ def _is_logged(feature: FeatureContract, policy: Policy) -> bool:
     return mode == "keep" or (mode == "bin" and feature.kind == NUMBER)
 
 
-def _looked(triage: Triage, feature: FeatureContract, counted: Counted, window: WindowCounted) -> tuple[Triage, Seen]:
+def _looked(
+    triage: Triage, feature: FeatureContract, counted: Counted, unmarked: Counted | None, window: WindowCounted
+) -> tuple[Triage, Seen]:
     name = feature.name
     if name in triage.incidents:
-        return _watched(triage, feature, counted, window)
+        return _watched(triage, feature, counted, unmarked, window)
     if name in triage.paused:
         left = triage.paused[name] - counted.rows
         paused = {**triage.paused, name: left} if left > 0 else _without(triage.paused, (name,))
@@ -151,12 +156,13 @@ def _looked(triage: Triage, feature: FeatureContract, counted: Counted, window: 
     return now, Seen(calls=(call,), left_out=((incident.rule.since, window.at),))
 
 
-def _watched(triage: Triage, feature: FeatureContract, counted: Counted, window: WindowCounted) -> tuple[Triage, Seen]:
+def _watched(
+    triage: Triage, feature: FeatureContract, counted: Counted, unmarked: Counted | None, window: WindowCounted
+) -> tuple[Triage, Seen]:
     """An open incident: is its feed well again, and which rows came before serving had the rule?"""
     one = incidents.advance(triage.incidents[feature.name], counted, feature)
-    unmarked = _counted(triage, feature.name, window.features, window)
     left_out: tuple[tuple[datetime, datetime], ...] = ()
-    if incidents.matching(one.rule, feature, unmarked.bins, unmarked.missing):
+    if unmarked is not None and incidents.matching(one.rule, feature, unmarked.bins, unmarked.missing):
         left_out = ((min(one.unmarked, counted.since), window.at),)
         one = msgspec.structs.replace(one, unmarked=max(one.unmarked, window.at))
     if not one.is_over:
@@ -167,15 +173,19 @@ def _watched(triage: Triage, feature: FeatureContract, counted: Counted, window:
     return now, Seen(calls=(call,), left_out=left_out)
 
 
-def _counted(triage: Triage, feature: str, columns: Iterable[FeatureCounts], window: WindowCounted) -> Counted:
-    bins: dict[int, int] = {}
-    missing = invalid = 0
+def _counted(contract: str, columns: Iterable[FeatureCounts], since: datetime) -> dict[str, Counted]:
+    """By feature, what the columns of that contract count together."""
+    bins: dict[str, dict[int, int]] = {}
+    missing: dict[str, int] = {}
+    invalid: dict[str, int] = {}
     for one in columns:
-        if one.feature == feature and one.contract == triage.contract:
-            missing, invalid = missing + one.missing, invalid + one.invalid
+        if one.contract == contract:
+            own = bins.setdefault(one.feature, {})
             for place, count in one.bins.items():
-                bins[place] = bins.get(place, 0) + count
-    return Counted(bins=bins, missing=missing, invalid=invalid, since=_since(triage, window))
+                own[place] = own.get(place, 0) + count
+            missing[one.feature] = missing.get(one.feature, 0) + one.missing
+            invalid[one.feature] = invalid.get(one.feature, 0) + one.invalid
+    return {name: Counted(bins=own, missing=missing[name], invalid=invalid[name], since=since) for name, own in bins.items()}
 
 
 def _since(triage: Triage, window: WindowCounted) -> datetime:

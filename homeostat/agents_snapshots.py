@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 
 from drift.monitoring import State
+from homeostat.read_topic import EARLIEST, Place, read_places
 from streams import topics
 from streams.codec import Undecodable, decode_msgpack, encode_msgpack
 from streams.events import Snapshot
-from streams.ports import LogReader, LogUnavailable, LogWriter, Outgoing
+from streams.ports import LogReader, LogWriter, Outgoing
 
-Place = tuple[str, int]
 FIRST_SPAN: Final = 256
 """Records from the end of a partition among which its snapshot is looked for first; eight times more each time."""
 TIMEOUT_S: Final = 30.0
@@ -57,7 +57,7 @@ def load(reader: LogReader, partitions: Sequence[int]) -> dict[int, tuple[int, S
     """
     places = {_place(partition): partition for partition in partitions}
     ends = reader.end_offsets(list(places))
-    reader.assign(dict.fromkeys(places, -2))
+    reader.assign(dict.fromkeys(places, EARLIEST))
     firsts = {place: reader.position(place) for place in places}
     found: dict[int, tuple[int, State]] = {}
     wanted, span = dict(places), FIRST_SPAN
@@ -79,20 +79,13 @@ def _place(partition: int) -> Place:
 def _newest(
     reader: LogReader, wanted: dict[Place, int], starts: dict[Place, int], ends: dict[Place, int]
 ) -> dict[int, tuple[int, State]]:
-    reader.assign(starts)
     found: dict[int, tuple[int, State]] = {}
-    idle_s = 0.0
-    while any(reader.position(place) < ends[place] for place in wanted):
-        messages = reader.poll(0.1, FIRST_SPAN)
-        idle_s = 0.0 if messages else idle_s + 0.1
-        if idle_s > TIMEOUT_S:
-            raise LogUnavailable(f"snapshots: no progress for {TIMEOUT_S:g} s before their end")
-        for message in messages:
-            partition = wanted[(message.topic, message.partition)]
-            if message.key == owner(partition).encode() and message.value:
-                usable = _usable(message.value, partition)
-                if usable is not None:
-                    found[partition] = usable
+    for message in read_places(reader, starts, ends, TIMEOUT_S):
+        partition = wanted[(message.topic, message.partition)]
+        if message.key == owner(partition).encode() and message.value:
+            usable = _usable(message.value, partition)
+            if usable is not None:
+                found[partition] = usable
     return found
 
 

@@ -51,8 +51,8 @@ class Controller:
         """Of the partitions that are ours: the next record to be folded."""
         self.decided: dict[str, str] = {}
         """Per partition the last decision made: readers see it a moment after its transaction has been committed."""
-        self.generations: dict[str, int] = {}
-        self.revisions: dict[str, int] = {}
+        self.routes: dict[str, tuple[int, int]] = {}
+        """Of the models that are ours: generation and revision."""
 
     def session(self, stop: threading.Event) -> None:
         """Lead until stopped. Raises LogUnavailable when the broker is away, Fenced when another leader took over."""
@@ -104,8 +104,7 @@ class Controller:
             fresh = [message for message in messages if message.offset >= leader.state.offset]
             if fresh:
                 leader.step(fresh, partial(self._told, leader))
-            self.generations.update(_generations(leader))
-            self.revisions.update(_revisions(leader))
+            self.routes.update(_routes(leader))
             self.positions[str(partition)] = leader.state.offset
             self._meters.counter(metrics.RECORDS_READ, role=ROLE, topic=topics.CONTROL).inc(len(fresh))
         self._meters.gauge(metrics.MIRROR_BEHIND).set(leadership.behind)
@@ -118,8 +117,7 @@ class Controller:
         """What is ours, and nothing of what was."""
         self.positions = {str(partition): offset for partition, offset in sorted(positions.items())}
         self.decided = {partition: decision for partition, decision in self.decided.items() if partition in self.positions}
-        self.generations = {name: number for leader in leaders.values() for name, number in _generations(leader).items()}
-        self.revisions = {name: number for leader in leaders.values() for name, number in _revisions(leader).items()}
+        self.routes = {name: route for leader in leaders.values() for name, route in _routes(leader).items()}
 
     def _told(self, leader: Leader, result: Folded) -> None:
         for decision in result.decisions:
@@ -148,12 +146,8 @@ class Controller:
             self._meters.gauge(metrics.STALENESS_PRICE, model=model).set(numbers["price_errors"])
 
 
-def _generations(leader: Leader) -> dict[str, int]:
-    return {name: model.rollout.generation for name, model in leader.state.models.items()}
-
-
-def _revisions(leader: Leader) -> dict[str, int]:
-    return {name: model.revision for name, model in leader.state.models.items()}
+def _routes(leader: Leader) -> dict[str, tuple[int, int]]:
+    return {name: (model.rollout.generation, model.revision) for name, model in leader.state.models.items()}
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -165,8 +159,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
         return {
             "control": controller.positions,
             "decided": controller.decided,
-            "generations": controller.generations,
-            "revisions": controller.revisions,
+            "generations": {name: generation for name, (generation, _) in controller.routes.items()},
+            "revisions": {name: revision for name, (_, revision) in controller.routes.items()},
         }
 
     server = StatusServer(settings.control_port, registry, position)

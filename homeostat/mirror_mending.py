@@ -9,12 +9,12 @@ from typing import Final
 from homeostat.control_fold import PartitionState
 from homeostat.mirror import Mirror
 from homeostat.mirror_writer import Change
+from homeostat.read_topic import EARLIEST, Place, read_places
 from streams import topics
 from streams.codec import decode_json
 from streams.events import Decided
-from streams.ports import LogReader, LogUnavailable
+from streams.ports import LogReader
 
-Place = tuple[str, int]
 FIRST_SPAN: Final = 256
 """Records from the end of a partition of `decisions` among which what the mirror missed is looked for first; then eight times more."""
 TIMEOUT_S: Final = 10.0
@@ -58,7 +58,7 @@ def _decisions_since(reader: LogReader, since: Mapping[int, int]) -> dict[str, l
     if not wanted:
         return found
     ends = reader.end_offsets(list(wanted))
-    reader.assign(dict.fromkeys(wanted, -2))
+    reader.assign(dict.fromkeys(wanted, EARLIEST))
     firsts = {place: reader.position(place) for place in wanted}
     span = FIRST_SPAN
     while wanted:
@@ -77,13 +77,6 @@ def _decisions_since(reader: LogReader, since: Mapping[int, int]) -> dict[str, l
 
 def _read(reader: LogReader, starts: Mapping[Place, int], ends: Mapping[Place, int]) -> dict[Place, list[Decided]]:
     found: dict[Place, list[Decided]] = {place: [] for place in starts}
-    reader.assign(starts)
-    idle_s = 0.0
-    while any(reader.position(place) < ends[place] for place in starts):
-        messages = reader.poll(0.05, 1_000)
-        idle_s = 0.0 if messages else idle_s + 0.05
-        if idle_s > TIMEOUT_S:
-            raise LogUnavailable(f"decisions: no progress for {TIMEOUT_S:g} s before their end")
-        for message in messages:
-            found[message.topic, message.partition].append(decode_json(message.value, Decided, len(message.value)))
+    for message in read_places(reader, starts, ends, TIMEOUT_S):
+        found[message.topic, message.partition].append(decode_json(message.value, Decided, len(message.value)))
     return found

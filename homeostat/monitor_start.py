@@ -8,14 +8,14 @@ from typing import Final
 
 import msgspec
 
-from homeostat.read_topic import read_topic
+from homeostat.read_topic import read_places, read_topic
 from streams import topics
 from streams.adapters.repeats_files import RepeatsFiles
 from streams.codec import Undecodable, decode_json, decode_msgpack
 from streams.events import DeadLettered, Snapshot
 from streams.monitor_snapshot import kept_in, owner
 from streams.partition_fold import PartitionState
-from streams.ports import LogReader, LogUnavailable
+from streams.ports import LogReader
 from streams.release import BlobCorrupt, BlobMissing
 
 Place = tuple[str, int]
@@ -55,24 +55,16 @@ def refused_before(
     Whether a digest is unknown depends on when the store is asked; the first answer is in the dead letters and holds for
     every later reading, or the same records would give another window.
     """
-    ends = reader.end_offsets(DEAD_LETTERS)
-    reader.assign(since)
     refused = set()
-    idle = 0.0
-    while any(reader.position(place) < ends[place] for place in DEAD_LETTERS):
-        messages = reader.poll(0.1, 500)
-        idle = 0.0 if messages else idle + 0.1
-        if idle > TIMEOUT_S:
-            raise LogUnavailable(f"deadletters: no progress for {TIMEOUT_S:g} s before their end.")
-        for message in messages:
-            try:
-                letter = decode_json(message.value, DeadLettered)
-            except Undecodable as error:
-                log.warning("deadletters-%d offset %d cannot be read: %s", message.partition, message.offset, error.detail)
-                continue
-            state = states.get((letter.topic, letter.partition))
-            if state is not None and letter.reason == "unknown_model" and letter.offset >= state.next_offset:
-                refused.add((letter.topic, letter.partition, letter.offset))
+    for message in read_places(reader, since, reader.end_offsets(DEAD_LETTERS), TIMEOUT_S):
+        try:
+            letter = decode_json(message.value, DeadLettered)
+        except Undecodable as error:
+            log.warning("deadletters-%d offset %d cannot be read: %s", message.partition, message.offset, error.detail)
+            continue
+        state = states.get((letter.topic, letter.partition))
+        if state is not None and letter.reason == "unknown_model" and letter.offset >= state.next_offset:
+            refused.add((letter.topic, letter.partition, letter.offset))
     return refused
 
 

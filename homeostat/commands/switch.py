@@ -28,10 +28,7 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """The kill switch: hold a model, or all; only ways back stay open."""
-    settings = connected(home)
-    models = _meant(settings, model, every=every)
-    answered = ask(settings, [Pause(**signed(name, reason)) for name in models], wait)
-    _tell(settings, answered, held=True, as_json=as_json)
+    _steer(connected(home), Pause, model, every=every, reason=reason, wait=wait, as_json=as_json)
 
 
 def resume(
@@ -43,10 +40,21 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Let a model, or all, steer itself again."""
-    settings = connected(home)
-    models = _meant(settings, model, every=every)
-    answered = ask(settings, [Resume(**signed(name, reason)) for name in models], wait)
-    _tell(settings, answered, held=False, as_json=as_json)
+    _steer(connected(home), Resume, model, every=every, reason=reason, wait=wait, as_json=as_json)
+
+
+def _steer(
+    settings: Settings,
+    kind: type[Pause | Resume],
+    model: str,
+    *,
+    every: bool,
+    reason: str,
+    wait: float,
+    as_json: bool,
+) -> None:
+    records = [kind(**signed(name, reason)) for name in _meant(settings, model, every=every)]
+    _tell(settings, ask(settings, records, wait), held=kind is Pause, as_json=as_json)
 
 
 def _meant(settings: Settings, model: str, *, every: bool) -> list[str]:

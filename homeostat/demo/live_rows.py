@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.settings import Settings
@@ -12,9 +15,8 @@ from streams.adapters.lake import read_lake
 def rows_answered_by(settings: Settings, model: str, release: str, generation: int) -> tuple[int, int]:
     """Rows of that model answered by that release: before that generation of the route, and from it on."""
     before = after = 0
-    for partition in range(topics.named(topics.PREDICTIONS).partitions):
-        rows, _end = read_lake(settings.lake, topics.PREDICTIONS, partition)
-        mine = rows.filter(pc.and_(pc.equal(rows["model"], model), pc.equal(rows["release"], release)))
+    for rows in _predictions(settings, model):
+        mine = rows.filter(pc.equal(rows["release"], release))
         late = pc.sum(pc.greater_equal(mine["generation"], generation)).as_py() or 0
         before, after = before + mine.num_rows - late, after + late
     return before, after
@@ -22,8 +24,10 @@ def rows_answered_by(settings: Settings, model: str, release: str, generation: i
 
 def rows_quarantined(settings: Settings, model: str) -> int:
     """Predictions of that model that were answered, and kept out of everything else."""
-    found = 0
+    return sum(pc.sum(rows["quarantined"]).as_py() or 0 for rows in _predictions(settings, model))
+
+
+def _predictions(settings: Settings, model: str) -> Iterator[pa.Table]:
     for partition in range(topics.named(topics.PREDICTIONS).partitions):
         rows, _end = read_lake(settings.lake, topics.PREDICTIONS, partition)
-        found += pc.sum(pc.and_(pc.equal(rows["model"], model), rows["quarantined"])).as_py() or 0
-    return found
+        yield rows.filter(pc.equal(rows["model"], model))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from homeostat.chaos.as_agents_tell import evidence_told, losses_told
 from homeostat.control_fold import Folded, PartitionState, fold
 from streams import topics
 from streams.codec import encode_json
 from streams.events import (
-    UNIT,
-    ArmEvidence,
     Control,
     Decided,
     EvidenceGathered,
@@ -79,19 +78,7 @@ def registered(model: str = "m", policy: Policy = POLICY) -> ModelRegistered:
 
 
 def losses(period: int, errors: int, *, release: str = "first", rows: int = ROWS, model: str = "m") -> LossesGathered:
-    return LossesGathered(
-        id=derived_id(model, release, "losses", period),
-        at=EVENT_T0 + PERIOD * (period + 1),
-        model=model,
-        actor="agents",
-        reason="period closed",
-        release=release,
-        period=period,
-        n=rows,
-        made=rows,
-        loss=errors * UNIT,
-        loss_squared=errors * UNIT,
-    )
+    return losses_told(model, release, period, EVENT_T0 + PERIOD * (period + 1), rows=rows, errors=errors)
 
 
 def retrain(request: str = "req-1", *, release: str = "", model: str = "m") -> RetrainRequested:
@@ -119,30 +106,7 @@ def evidence(
     route: Route, n: int, *, worse: int = 0, better: int = 0, answered: int = 0, arm: str = "candidate", model: str = "m"
 ) -> EvidenceGathered:
     """Cumulative evidence of the route's step: `answered` rows by both arms, split as the share says."""
-    release = route.candidate if arm == "candidate" else route.control
-    by_candidate = round(answered * route.share)
-    return EvidenceGathered(
-        id=derived_id(model, route.generation, route.step, arm, n, answered),
-        at=EVENT_T0,
-        model=model,
-        actor="agents",
-        reason="",
-        generation=route.generation,
-        step=route.step,
-        release=release,
-        arm=arm,
-        champion=route.champion,
-        covers={"labels-0": n + answered + 1},
-        n=n,
-        worse=worse,
-        better=better,
-        difference=(worse - better) * UNIT,
-        difference_squared=(worse + better) * UNIT,
-        arms=(
-            ArmEvidence(arm="champion", release=route.champion, answered=answered - by_candidate, scored=answered),
-            ArmEvidence(arm=arm, release=release, answered=by_candidate, scored=answered),
-        ),
-    )
+    return evidence_told(model, route, EVENT_T0, arm=arm, n=n, worse=worse, better=better, answered=answered)
 
 
 def stale_until_bought(log: ControlLog, first_period: int = 0) -> str:

@@ -6,21 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from homeostat.chaos.as_agents_tell import evidence_told, losses_told
 from homeostat.control_fold import PartitionState, fold
 from homeostat.model_state import ModelState
 from streams import topics
 from streams.codec import encode_json
 from streams.events import (
-    UNIT,
-    ArmEvidence,
     Control,
     Decided,
-    EvidenceGathered,
-    LossesGathered,
     ModelRegistered,
     Route,
     TrainingFinished,
-    derived_id,
 )
 from streams.partitioner import partition_of
 from streams.policy import CanaryPolicy, Policy, StalenessPolicy
@@ -131,19 +127,7 @@ class Rehearsal:
         for period in range(max(first, self.state.last_period + 1), max(first, self.state.last_period + 1) + periods):
             champion = self.state.rollout.champion
             end = datetime.fromtimestamp((period + 1) * PERIOD.total_seconds(), UTC)
-            record = LossesGathered(
-                id=derived_id(self.cast.model, champion, "losses", period),
-                at=end,
-                model=self.cast.model,
-                actor=ACTOR,
-                reason="period closed",
-                release=champion,
-                period=period,
-                n=ROWS,
-                made=ROWS,
-                loss=errors * UNIT,
-                loss_squared=errors * UNIT,
-            )
+            record = losses_told(self.cast.model, champion, period, end, rows=ROWS, errors=errors, actor=ACTOR)
             if any(decision.kind == "TrainingBought" for decision in self.tell(record)):
                 return
 
@@ -152,28 +136,6 @@ class Rehearsal:
         route = self.route
         assert route is not None
         arm = "candidate" if route.candidate else "control"
-        by_candidate = round(answered * route.share)
-        release = route.candidate or route.control
-        record = EvidenceGathered(
-            id=derived_id(self.cast.model, route.generation, route.step, arm, n, answered),
-            at=self.began,
-            model=self.cast.model,
-            actor=ACTOR,
-            reason="",
-            generation=route.generation,
-            step=route.step,
-            release=release,
-            arm=arm,
-            champion=route.champion,
-            covers={"labels-0": n + answered + 1},
-            n=n,
-            worse=worse,
-            better=better,
-            difference=(worse - better) * UNIT,
-            difference_squared=(worse + better) * UNIT,
-            arms=(
-                ArmEvidence(arm="champion", release=route.champion, answered=answered - by_candidate, scored=answered),
-                ArmEvidence(arm=arm, release=release, answered=by_candidate, scored=answered),
-            ),
-        )
+        counts = {"n": n, "worse": worse, "better": better, "answered": answered}
+        record = evidence_told(self.cast.model, route, self.began, arm=arm, actor=ACTOR, **counts)
         self.tell(record)
