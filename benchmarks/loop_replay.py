@@ -1,6 +1,6 @@
 """The healing loop replayed without Kafka on the electricity stream: in order, shuffled, and in a world that comes and goes.
 
-Beside it the clock, no training, and the same loop without recall. `make bench NAME=loop_replay` (`QUICK=1`: fewer copies). The last line is one JSON object; see docs/benchmarks.md.
+Beside it the clock, no training, and the same loop without recall and without challenger. `make bench NAME=loop_replay` (`QUICK=1`: fewer copies). The last line is one JSON object; see docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from homeostat.demo.stream import DATA
 from homeostat.demo_policy import DEMO_POLICY
 from homeostat.electricity import Columns, load
 from homeostat.offline import clock_errors, fit
+from homeostat.offline_challenger import OfflineChallenger, challenge
 from homeostat.offline_loop import replay_loop
 from homeostat.offline_result import LoopReplay
 from streams.policy import Policy
@@ -45,20 +46,35 @@ def without_recall(policy: Policy) -> Policy:
 def told(kind: str, number: int, copy: LoopReplay) -> LoopReplay:
     """Show progress."""
     print(
-        f"{kind} {number}: {copy.trainings} trainings, {len(copy.recalls)} recalls, {len(copy.promoted)} promoted, "
+        f"{kind} {number}: {copy.trainings} trainings, {copy.frozen} challengers, {len(copy.recalls)} recalls, "
+        f"{len(copy.promoted)} promoted, "
         f"accuracy {copy.accuracy:.4f}",
         flush=True,
     )
     return copy
 
 
-def in_order(columns: Columns, copies: int, seed: int, policy: Policy = DEMO_POLICY, kind: str = "in order") -> list[LoopReplay]:
+def challenged(columns: Columns, policy: Policy = DEMO_POLICY) -> OfflineChallenger:
+    """The challenger over a stream; its memory is the policy's window, whatever a copy's is."""
+    return challenge(columns, first_rows=columns.first_rows, memory_rows=policy.training.window_rows)
+
+
+def in_order(
+    columns: Columns,
+    copies: int,
+    seed: int,
+    policy: Policy = DEMO_POLICY,
+    kind: str = "in order",
+    challenger: OfflineChallenger | None = None,
+) -> list[LoopReplay]:
     """Copies of the replay in order, each with other luck."""
     rng = np.random.default_rng(seed)
-    return [
-        told(kind, number, replay_loop(columns, perturbed(rng, policy), look_rows=int(rng.choice(LOOKS)), seed=seed + number))
-        for number in range(copies)
-    ]
+    found = []
+    for number in range(copies):
+        chosen, look_rows = perturbed(rng, policy), int(rng.choice(LOOKS))
+        copy = replay_loop(columns, chosen, look_rows=look_rows, seed=seed + number, challenger=challenger)
+        found.append(told(kind, number, copy))
+    return found
 
 
 def recurring(columns: Columns, seed: int) -> Columns:
@@ -68,7 +84,7 @@ def recurring(columns: Columns, seed: int) -> Columns:
 
 
 def in_turns(columns: Columns, copies: int, seed: int, policy: Policy, kind: str) -> list[LoopReplay]:
-    """Copies of the recurring stream, each of other rows. The window is half a turn: a longer one would mix the worlds."""
+    """Copies of the recurring stream, each of other rows; no challenger. The window is half a turn: a longer one mixes the worlds."""
     short = msgspec.structs.replace(policy, training=msgspec.structs.replace(policy.training, window_rows=TURN_ROWS // 2))
     return [
         told(kind, number, replay_loop(recurring(columns, seed + number), short, look_rows=25, seed=seed + number))
@@ -117,14 +133,16 @@ def main() -> None:
     copies, shuffles, turning = (10, 10, 3) if quick else (40, 26, 20)
     columns = load(DATA)
     frozen = 1.0 - float(fit(columns, 0, columns.first_rows).wrong[columns.first_rows :].mean())
-    ordered = in_order(columns, copies, seed)
-    trained = in_order(columns, copies, seed, without_recall(DEMO_POLICY), "in order, no recall")
-    nulls = [
-        told("shuffled", number, replay_loop(columns.shuffled(seed + number), DEMO_POLICY, seed=seed))
-        for number in range(shuffles)
-    ]
-    clocks = {k: 1.0 - float(clock_errors(columns, k).mean()) for k in sorted({copy.trainings for copy in ordered})}
-    gains = [copy.accuracy - clocks[copy.trainings] for copy in ordered]
+    challenger = challenged(columns)
+    ordered = in_order(columns, copies, seed, challenger=challenger)
+    trained = in_order(columns, copies, seed, without_recall(DEMO_POLICY), "in order, no recall", challenger)
+    alone = in_order(columns, copies, seed, kind="in order, no challenger")
+    nulls = []
+    for number in range(shuffles):
+        shuffled = columns.shuffled(seed + number)
+        nulls.append(told("shuffled", number, replay_loop(shuffled, DEMO_POLICY, seed=seed, challenger=challenged(shuffled))))
+    clocks = {k: 1.0 - float(clock_errors(columns, k).mean()) for k in sorted({copy.made for copy in (*ordered, *alone)})}
+    gains = [copy.accuracy - clocks[copy.made] for copy in ordered]
     served = [copy.accuracy for copy in ordered]
     shown = [proved(copy, columns) for copy in ordered]
     shadows = [statistics.median([tried.shadow_labelled for tried in copy.promoted]) for copy in ordered if copy.promoted]
@@ -142,13 +160,18 @@ def main() -> None:
         "shadow_labelled_rows": statistics.median(shadows),
         "over_frozen_proved_share": round(statistics.fmean(shown), 3),
         "copies": copies,
+        "challengers_mean": round(statistics.fmean([copy.frozen for copy in ordered]), 2),
+        "accuracy_without_challenger_mean": round(statistics.fmean([copy.accuracy for copy in alone]), 4),
+        "trainings_without_challenger_mean": round(statistics.fmean([copy.trainings for copy in alone]), 2),
+        "over_clock_without_challenger_mean": round(statistics.fmean([one.accuracy - clocks[one.made] for one in alone]), 4),
         "null_trainings": [copy.trainings for copy in nulls],
+        "null_challengers": [copy.frozen for copy in nulls],
         "recalls_mean": round(statistics.fmean([len(copy.recalls) for copy in ordered]), 2),
         "recalls_promoted_mean": round(statistics.fmean([copy.recalls_promoted for copy in ordered]), 2),
         "accuracy_without_recall_mean": round(statistics.fmean([copy.accuracy for copy in trained]), 4),
         "trainings_without_recall_mean": round(statistics.fmean([copy.trainings for copy in trained]), 2),
         "null_recalls": [len(copy.recalls) for copy in nulls],
-        "null_none_share": round(statistics.fmean([copy.trainings == 0 for copy in nulls]), 3),
+        "null_none_share": round(statistics.fmean([copy.made == 0 for copy in nulls]), 3),
         "shuffles": shuffles,
         **recurring_figures(columns, turning, seed),
         "seed": seed,

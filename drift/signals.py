@@ -39,6 +39,7 @@ def losses_gathered(window: WindowCounted, closed: ClosedPeriod, maturity: timed
             reason=f"period closed: {closed.why}",
             release=release,
             period=closed.period,
+            period_seconds=closed.seconds,
             n=tally.n,
             made=tally.made,
             loss=tally.loss,

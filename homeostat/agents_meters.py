@@ -59,3 +59,24 @@ class AgentsMeters:
     def lag(self, records: int) -> None:
         """Windows not folded yet."""
         self._meters.gauge(metrics.LAG_RECORDS, role=ROLE, topic=topics.WINDOWS).set(records)
+
+    def challenger_rows(self, model: str, outcome: str, n: int) -> None:
+        """Label rows came to this: scored | undrawn | left_out | unfound."""
+        self._meters.counter(metrics.CHALLENGER_ROWS, model=model, outcome=outcome).inc(n)
+
+    def challenger_began(self, model: str) -> None:
+        """A challenger began anew."""
+        self._meters.counter(metrics.CHALLENGER_BEGINNINGS, model=model).inc()
+
+    def challenger_failed(self, model: str) -> None:
+        """A challenger raised."""
+        self._meters.counter(metrics.CHALLENGER_FAILURES, model=model).inc()
+
+    def challenger_off(self, model: str, yes: bool) -> None:
+        """Whether a model goes without one."""
+        self._meters.gauge(metrics.CHALLENGER_OFF, model=model).set(int(yes))
+
+    def challenger_turned(self, model: str, *, seconds: float, waiting: int) -> None:
+        """A challenger looked at the lake."""
+        self._meters.counter(metrics.CHALLENGER_SECONDS, model=model).inc(seconds)
+        self._meters.gauge(metrics.CHALLENGER_LAG, model=model).set(waiting)

@@ -26,6 +26,7 @@ from homeostat.commands import (
     switch,
     system,
     training,
+    worth,
 )
 from homeostat.commands.output import FAILED, MISUSED, Failure, fail
 from homeostat.pid_file import AlreadyRunning
@@ -34,7 +35,7 @@ from homeostat.readiness import NotReady
 from streams.ports import LogUnavailable
 
 _COMMANDS: Final = (
-    *(system, demo, look, runs, explain, logs, replay),
+    *(system, demo, look, runs, worth, explain, logs, replay),
     *(training, policies, switch, rollout, incidents, dead_letters, restore, roles),
 )
 """In the order of `homeostat --help`."""

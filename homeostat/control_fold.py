@@ -12,7 +12,7 @@ from homeostat.model_state import Arrival, ModelState
 from streams import topics
 from streams.codec import LONGEST_DETAIL, Undecodable, decode_control
 from streams.dead_letter import dead_letter, model_named
-from streams.events import Control, DeadLettered, Decided, QualityIncident, Route
+from streams.events import ChallengerScored, Control, DeadLettered, Decided, QualityIncident, Route
 from streams.partitioner import partition_of
 from streams.ports import Message
 
@@ -68,6 +68,7 @@ def _too_long(record: Control) -> str:
     rule = record.rule if isinstance(record, QualityIncident) else None
     names = [(name, getattr(record, name, "")) for name in _REMEMBERED]
     names += [(f"rule.{name}", getattr(rule, name, "")) for name in ("incident", "feature")]
+    names += [("scores.release", score.release) for score in record.scores] if isinstance(record, ChallengerScored) else []
     for name, value in names:
         if isinstance(value, str) and len(value) > LONGEST_ID:
             return f"its {name} has {len(value)} characters; at most {LONGEST_ID} are taken"

@@ -136,6 +136,7 @@ class Controller:
             "Promoted": metrics.PROMOTIONS,
             "RolledBack": metrics.ROLLBACKS,
             "Recalled": metrics.RECALLS,
+            "ChallengerFrozen": metrics.CHALLENGERS_FROZEN,
         }
         if kind in counters:
             self._meters.counter(counters[kind], model=model).inc()

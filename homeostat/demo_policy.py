@@ -33,8 +33,7 @@ DEMO_POLICY: Final = Policy(
     staleness=StalenessPolicy(
         period=timedelta(hours=48),
         maturity=timedelta(hours=24),
-        training_worth_errors=40.0,
-        guard_sd=2.0,
+        retrain_cost="40 errors",
     ),
     training=TrainingPolicy(
         parameters={"max_depth": 3, "eta": 0.1, "rounds": 30},

@@ -12,9 +12,12 @@ from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
+from drift import joined_losses
+from drift.excess_filter import Excess
+from drift.joined_losses import JoinedLosses
 from drift.staleness import Staleness
-from homeostat import incident_flow, person_flow, restoration, rollout_flow, training_flow
-from homeostat.model_state import ABOUT_TRAINING, ASKED_LIMIT, Arrival, Asked, Draft, ModelState, Step
+from homeostat import incident_flow, measuring_flow, person_flow, restoration, rollout_flow, training_flow
+from homeostat.model_state import ABOUT_BUYING, ASKED_LIMIT, Arrival, Asked, Draft, ModelState, Step
 from homeostat.on_record import decided, decision, route_of
 from serving import canary
 from serving.canary import ChampionSet, Rollout
@@ -22,6 +25,7 @@ from streams import model_name
 from streams.events import (
     AcceptChange,
     Approve,
+    ChallengerScored,
     Decided,
     DetectorsArmed,
     DriftDetected,
@@ -47,11 +51,11 @@ from streams.events import (
 from streams.policy_limits import fault
 from streams.policy_log import AHEAD
 
-_OfAgents: TypeAlias = LossesGathered | EvidenceGathered | DriftDetected | DetectorsArmed | QualityIncident
+_OfAgents: TypeAlias = LossesGathered | ChallengerScored | EvidenceGathered | DriftDetected | DetectorsArmed | QualityIncident
 _OfPeople: TypeAlias = (
     PolicySet | RetrainRequested | RollBack | AcceptChange | ReleaseQuarantine | Promote | Override | Approve | Pause | Resume
 )
-_SELF_GUARDED: Final = (EvidenceGathered, LossesGathered, Ticked)
+_SELF_GUARDED: Final = (EvidenceGathered, LossesGathered, ChallengerScored, Ticked)
 """Records that carry their own guard against repeats, and come so often that they would push out the ids of commands."""
 
 
@@ -93,6 +97,7 @@ def _first(arrival: Arrival) -> tuple[ModelState | None, Outcome]:
         model=record.model,
         contract=record.contract,
         policy=record.policy,
+        losses=JoinedLosses(own=not record.policy.challenger.enabled),
         rollout=rollout,
         watermark=record.at,
         registered_at=record.at,
@@ -136,7 +141,7 @@ def _guarded(state: ModelState, arrival: Arrival) -> Step:
 def _dispatch(state: ModelState, arrival: Arrival) -> Step:
     record = arrival.record
     match record:
-        case LossesGathered() | EvidenceGathered() | DriftDetected() | DetectorsArmed() | QualityIncident():
+        case LossesGathered() | ChallengerScored() | EvidenceGathered() | DriftDetected() | DetectorsArmed() | QualityIncident():
             return _from_agents(state, record, arrival)
         case RecallFinished() | TrainingFinished() | TrainingFailed():
             return training_flow.training_ended(state, record, arrival)
@@ -154,15 +159,15 @@ def _dispatch(state: ModelState, arrival: Arrival) -> Step:
 def _from_agents(state: ModelState, record: _OfAgents, arrival: Arrival) -> Step:
     match record:
         case LossesGathered():
-            return training_flow.losses_gathered(state, record, arrival)
+            return measuring_flow.losses_gathered(state, record, arrival)
+        case ChallengerScored():
+            return measuring_flow.challenger_scored(state, record, arrival)
         case EvidenceGathered():
             return rollout_flow.rollout_event(state, record, arrival)
         case QualityIncident():
             return incident_flow.incident_called(state, record, arrival)
         case DriftDetected():
-            numbers = {"statistic": record.statistic, "threshold": record.threshold, "size": record.size}
-            why = f"{record.feature} left its reference: {record.reason}"
-            return state, (Draft(kind="DriftNoted", why=why, numbers=numbers, release=record.release),)
+            return measuring_flow.drift_detected(state, record, arrival)
         case DetectorsArmed():
             why = f"off: {', '.join(record.off)}" if record.off else "all streams are watched"
             return state, (Draft(kind="DetectorsReady", why=why, numbers={"rows": float(record.rows)}, release=record.release),)
@@ -199,8 +204,9 @@ def _policy_set(state: ModelState, record: PolicySet) -> Step:
         return state, (Draft(kind="Refused", why=wrong),)
     if record.policy.staleness.period != state.policy.staleness.period:
         # Other periods: their numbers, and an account kept in them, say nothing any more.
-        account = Staleness(running=state.staleness.running)
-        state = msgspec.structs.replace(state, staleness=account, last_period=-1)
+        account = Staleness(excess=Excess(frozen=state.champion_frozen), running=state.staleness.running)
+        losses = joined_losses.in_other_periods(state.losses)
+        state = msgspec.structs.replace(state, staleness=account, losses=losses, last_period=-1)
     if record.policy.autonomy != "auto":
         state = rollout_flow.word_wanted(state)
     return msgspec.structs.replace(state, policy=record.policy), (Draft(kind="PolicyChanged", why=record.reason),)
@@ -214,6 +220,6 @@ def _questions(state: ModelState, drafts: tuple[Draft, ...], decisions: tuple[De
     trying = state.rollout.run if state.rollout.phase == "shadow" else ""
     buying = state.policy.autonomy == "suggest" and not state.job.run
     kept = tuple(
-        one for one in (*state.asked, *asked) if (buying if one.what == ABOUT_TRAINING else trying and one.what == trying)
+        one for one in (*state.asked, *asked) if (buying if one.what in ABOUT_BUYING else trying and one.what == trying)
     )[-ASKED_LIMIT:]
     return state if kept == state.asked else msgspec.structs.replace(state, asked=kept)

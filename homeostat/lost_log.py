@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from config.settings import Settings
+from homeostat.challenger_state import CHALLENGERS
 from homeostat.last_served import FOLDER, last_served
 from homeostat.mirror import folders, newest
 from streams import topics
@@ -50,7 +51,7 @@ def move_away(settings: Settings) -> str:
 
     Serving's last routes too: those of a first log are older than they are, and it would stay on an old release for ever.
     """
-    names = (*OF_OLD_OFFSETS, FOLDER)
+    names = (CHALLENGERS, *OF_OLD_OFFSETS, FOLDER)
     there = [path for path in (settings.mirror, settings.lake, *(settings.root / name for name in names)) if path.exists()]
     return f"move {', '.join(str(path) for path in there)} away"
 

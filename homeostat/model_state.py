@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from drift.joined_losses import JoinedLosses
 from drift.staleness import Staleness
 from serving.canary import Rollout
 from streams.events import Control, QuarantineRule, TrainingOrder
@@ -21,6 +22,14 @@ INCIDENTS_LIMIT: Final = 32
 """Open ones, and the closed ones that datasets may still reach back to."""
 ASKED_LIMIT: Final = 8
 ABOUT_TRAINING: Final = "training"
+ABOUT_CHALLENGER: Final = "challenger"
+ABOUT_EITHER: Final = "challenger, or else training"
+ABOUT_BUYING: Final = {
+    ABOUT_TRAINING: "a training pays; may it be bought?",
+    ABOUT_CHALLENGER: "letting the challenger in pays; may it be tried?",
+    ABOUT_EITHER: "letting the challenger in pays, and where it is not let through, a training; may they be tried?",
+}
+"""What a person is asked before something is bought, by what the question is about."""
 ACCEPTED_LIMIT: Final = 256
 
 
@@ -40,7 +49,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     decision: str
     what: str
-    """'training', or the run of the candidate that may answer."""
+    """One of ABOUT_BUYING, or the run of the candidate that may answer."""
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +58,7 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     contract: str
     policy: Policy
+    losses: JoinedLosses = JoinedLosses()
     staleness: Staleness = Staleness()
     admission: Admission = Admission()
     job: Job = Job()
@@ -66,6 +76,10 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     """The last run that called a release back."""
     recalled_in_vain: tuple[str, ...] = ()
     """Releases whose recall came to nothing under this champion: they are not tried again."""
+    frozen: tuple[str, ...] = ()
+    """Releases that are frozen challengers."""
+    frozen_in_vain: bool = False
+    """The last thing bought was one, and came to nothing: a training has its turn first."""
     asked: tuple[Asked, ...] = ()
     incidents: tuple[QuarantineRule, ...] = ()
     """The newest last."""
@@ -83,6 +97,11 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     def quarantine(self) -> tuple[QuarantineRule, ...]:
         """Rules of the incidents that are open."""
         return tuple(rule for rule in self.incidents if rule.until is None)
+
+    @property
+    def champion_frozen(self) -> bool:
+        """The champion is a frozen challenger, and measured against the challenger; to its own loss kinds mean nothing."""
+        return not self.losses.own and self.rollout.champion in self.frozen
 
     def made_by(self, release: str) -> Made | None:
         """What is known of a candidate that never answered."""
@@ -114,7 +133,7 @@ class Draft:
     run: str = ""
     order: TrainingOrder | None = None
     asks: str = ""
-    """What a person is asked by it: 'training', or the run whose candidate may answer; empty: nothing."""
+    """What a person is asked by it: one of ABOUT_BUYING, or the run whose candidate may answer; empty: nothing."""
     incident: str = ""
 
 

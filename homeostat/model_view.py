@@ -23,6 +23,7 @@ _RUN_STATES: Final = {
     "TrainingStarted": "training",
     "TrainingRetried": "training again",
     "Recalled": "recalled",
+    "ChallengerFrozen": "challenger frozen",
     "TrainingEnded": "ended",
     "CandidateOffered": "offered",
     "CandidateQueued": "waits",

@@ -1,4 +1,4 @@
-"""The whole loop replayed without Kafka: staleness, recall, training, gate and canary exactly as the controller folds them.
+"""The whole loop replayed without Kafka: staleness, recall, challenger, training, gate and canary exactly as the controller folds them.
 
 Rows are numbered as in the stream. A label is known 48 rows later; the sender waits for the loop at its sync points, so a
 training costs no rows and evidence comes once a sync. Where the real loop draws lots (which rows the candidate answers)
@@ -7,7 +7,6 @@ this one draws its own, seeded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -15,17 +14,18 @@ from typing import Final
 import numpy as np
 
 from drift import staleness
-from drift.staleness import ChampionReplaced, PeriodMeasured, RunRefused, Staleness, TrainingTaken
+from drift.staleness import Assessment, ChampionReplaced, PeriodMeasured, RunRefused, Staleness, TrainingTaken
 from homeostat.demo.calendar import next_stop
 from homeostat.demo_policy import IDLE_SYNC_ROWS, LABEL_DELAY_ROWS, ROLLOUT_SYNC_ROWS
 from homeostat.electricity import BEGIN, STEP, Columns
 from homeostat.offline import Fitted, Wrong, fit
+from homeostat.offline_candidates import frozen, recalled, trained
+from homeostat.offline_challenger import OfflineChallenger
 from homeostat.offline_result import LoopReplay, Tried
 from serving import canary
 from serving.canary import CandidateReady, ChampionSet, Rollout, Shift
 from streams.events import UNIT, ArmEvidence, EvidenceGathered, derived_id
 from streams.policy import Policy
-from trainer import recall
 
 _NOON: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Controller time stands still: no deadline passes in a replay."""
@@ -53,20 +53,30 @@ class _Loop:
     wrong: list[Wrong] = field(default_factory=list)
     """Of the answers given, stretch by stretch."""
     trainings: int = 0
+    challenger: OfflineChallenger | None
     recalled: str = ""
     """The release under trial, if it came from a recall."""
+    frozen: set[str] = field(default_factory=set)
+    """Releases that are frozen challengers."""
+    frozen_in_vain: bool = False
     tried: list[Tried] = field(default_factory=list)
 
 
 def replay_loop(
-    columns: Columns, policy: Policy, *, look_rows: int = ROLLOUT_SYNC_ROWS, seed: int = 0, start: int | None = None
+    columns: Columns,
+    policy: Policy,
+    *,
+    look_rows: int = ROLLOUT_SYNC_ROWS,
+    seed: int = 0,
+    start: int | None = None,
+    challenger: OfflineChallenger | None = None,
 ) -> LoopReplay:
     """Replay the stream after its first `start` rows (a tenth), with the demo's stops.
 
-    `look_rows`: most rows between two looks at evidence.
+    `look_rows`: most rows between two looks at evidence. Without a challenger the champion's own loss is measured.
     """
     first = columns.first_rows if start is None else start
-    champion = fit(columns, 0, first, _parameters(policy))
+    champion = fit(columns, 0, first, policy.training.parameters)
     rollout, _ = canary.advance(Rollout(), ChampionSet("first", _NOON), policy.canary)
     loop = _Loop(
         columns=columns,
@@ -75,6 +85,7 @@ def replay_loop(
         models={"first": champion},
         scored_from={"first": first},
         rollout=rollout,
+        challenger=challenger,
         # The period it starts in is a part of one: not measured, as in the real loop.
         period=staleness.period_of(BEGIN + first * STEP, policy.staleness) + 1,
     )
@@ -168,17 +179,27 @@ def _advance(loop: _Loop, event: canary.Event, row: int) -> None:
         loop.began[(loop.rollout.generation, loop.rollout.step)] = (row, loop.rollout.share)
         if command.kind in ("StepTaken", "CandidateRejected") and not loop.shadow_labelled:
             loop.shadow_labelled = max(int(command.numbers.get("labelled", labelled)), 1)
+        kind = loop.rollout.champion in loop.frozen
         if command.kind == "Promoted":
-            loop.account, _ = staleness.advance(loop.account, ChampionReplaced(), loop.policy.staleness)
+            loop.frozen_in_vain = False
+            loop.account, _ = staleness.advance(loop.account, ChampionReplaced(frozen=kind), loop.policy.staleness)
             _ended(loop, "promoted", row)
         elif command.kind in ("CandidateRejected", "RolledBack"):
-            loop.account, _ = staleness.advance(loop.account, RunRefused(), loop.policy.staleness)
+            loop.frozen_in_vain = command.release in loop.frozen
+            loop.account, _ = staleness.advance(loop.account, RunRefused(frozen=kind), loop.policy.staleness)
             _ended(loop, command.kind, row)
 
 
 def _ended(loop: _Loop, outcome: str, row: int) -> None:
-    recalled, loop.recalled = bool(loop.recalled), ""
-    ended = Tried(due=loop.due, outcome=outcome, ended=row, shadow_labelled=loop.shadow_labelled, recalled=recalled)
+    release, loop.recalled = loop.recalled, ""
+    ended = Tried(
+        due=loop.due,
+        outcome=outcome,
+        ended=row,
+        shadow_labelled=loop.shadow_labelled,
+        recalled=release != "" and release not in loop.frozen,
+        frozen=release in loop.frozen,
+    )
     loop.tried.append(ended)
     loop.shadow_labelled = 0
 
@@ -194,53 +215,72 @@ def _close_periods(loop: _Loop, row: int) -> None:
         begin = max(begin, loop.scored_from[champion])
         if begin >= end:
             continue
-        loss = loop.models[champion].errors(begin, end) / (end - begin)
-        measured = PeriodMeasured(rows=end - begin, difference=loss, row_variance=loss * (1.0 - loss))
+        difference = loop.models[champion].wrong[begin:end].astype(np.float64)
+        if loop.challenger is not None:
+            difference -= loop.challenger.wrong[begin:end]
+        measured = PeriodMeasured(
+            rows=end - begin,
+            difference=float(difference.mean()),
+            row_variance=float(difference.var()),
+            offered=loop.challenger is not None and loop.policy.challenger.candidate and not loop.frozen_in_vain,
+        )
         loop.account, (assessment,) = staleness.advance(loop.account, measured, loop.policy.staleness)
         if assessment.buy:
-            _bought(loop, row)
+            _bought(loop, row, assessment)
 
 
-def _bought(loop: _Loop, row: int) -> None:
-    """As the controller does: a release that served before, if one is proved better; else a training."""
+def _bought(loop: _Loop, row: int, assessment: Assessment) -> None:
+    """As the controller does: a release that served before, if one is proved better; else the challenger, or a training."""
     loop.due = row
     loop.account, _ = staleness.advance(loop.account, TrainingTaken(), loop.policy.staleness)
-    release = _recalled(loop, row - LABEL_DELAY_ROWS)
+    release = recalled(loop.models, loop.rollout, loop.policy, row - LABEL_DELAY_ROWS)
     if release:
-        loop.recalled, loop.scored_from[release] = release, row
-        _advance(loop, CandidateReady(release=release, run=f"recall-{row}", at=_NOON), row)
-    else:
-        _train(loop, row)
+        loop.recalled = release
+        _offer(loop, row, release, loop.models[release])
+    elif assessment.option != "challenger" or not _froze(loop, row):
+        if assessment.training_pays:
+            _train(loop, row)
+        else:
+            loop.frozen_in_vain = True
+            _refused(loop, row)
 
 
-def _recalled(loop: _Loop, known: int) -> str:
-    policy, champion = loop.policy.recall, loop.models[loop.rollout.champion]
-    if not policy.enabled:
-        return ""
-    archive = [name for name in reversed(loop.rollout.served) if name != loop.rollout.champion][: policy.releases]
-    tried = []
-    for name in archive:
-        begin = max(known - policy.rows, loop.models[name].trained_until, champion.trained_until)
-        losses = [model.wrong[begin:known].astype(np.float64) for model in (loop.models[name], champion)]
-        tried.append(recall.Tried(release=name, losses=losses[0], champion=losses[1]))
-    return recall.judge(tried, rows=policy.rows, alpha=policy.alpha, least_gain=loop.policy.training.gate_margin).release
+def _froze(loop: _Loop, row: int) -> bool:
+    """Whether the challenger, as it is, passes its gate and is tried."""
+    assert loop.challenger is not None  # or else it is not offered
+    champion, known = loop.rollout.champion, row - LABEL_DELAY_ROWS
+    candidate = frozen(
+        loop.challenger,
+        loop.policy,
+        known=known,
+        champion=loop.models[champion],
+        served_from=loop.scored_from[champion],
+    )
+    if candidate is None:
+        return False
+    name = f"frozen-{row}"
+    loop.recalled = name
+    loop.frozen.add(name)
+    _offer(loop, row, name, candidate)
+    return True
 
 
 def _train(loop: _Loop, row: int) -> None:
-    policy, known = loop.policy.training, row - LABEL_DELAY_ROWS
     loop.trainings += 1
-    begin, cut = max(known - policy.window_rows, 0), known - policy.holdout_rows
-    candidate = fit(loop.columns, begin, cut, _parameters(loop.policy))
-    held_back = max(policy.holdout_rows, 1)
-    lost = candidate.errors(cut, known) - loop.models[loop.rollout.champion].errors(cut, known)
-    if lost / held_back > policy.gate_margin:
-        loop.account, _ = staleness.advance(loop.account, RunRefused(), loop.policy.staleness)
-        _ended(loop, "gate", row)
-        return
-    name = f"trained-{loop.trainings}"
+    champion = loop.models[loop.rollout.champion]
+    candidate = trained(loop.columns, loop.policy, known=row - LABEL_DELAY_ROWS, champion=champion)
+    if candidate is None:
+        loop.frozen_in_vain = False
+        _refused(loop, row)
+    else:
+        _offer(loop, row, f"trained-{loop.trainings}", candidate)
+
+
+def _refused(loop: _Loop, row: int) -> None:
+    loop.account, _ = staleness.advance(loop.account, RunRefused(), loop.policy.staleness)
+    _ended(loop, "gate", row)
+
+
+def _offer(loop: _Loop, row: int, name: str, candidate: Fitted) -> None:
     loop.models[name], loop.scored_from[name] = candidate, row
-    _advance(loop, CandidateReady(release=name, run=name, at=_NOON), row)
-
-
-def _parameters(policy: Policy) -> Mapping[str, float]:
-    return policy.training.parameters
+    _advance(loop, CandidateReady(release=name, run=f"{name} at {row}", at=_NOON), row)

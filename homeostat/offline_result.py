@@ -20,6 +20,8 @@ class Tried:
     """Labelled rows when shadow decided."""
     recalled: bool = False
     """It was a release that had served before: nothing was trained."""
+    frozen: bool = False
+    """It was the frozen challenger: nothing was trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,16 @@ class LoopReplay:
     def count(self, outcome: str) -> int:
         """Trainings that ended so: promoted | gate | CandidateRejected | RolledBack | open."""
         return sum(1 for one in self.tried if one.outcome == outcome)
+
+    @property
+    def frozen(self) -> int:
+        """Frozen challengers that were tried."""
+        return sum(1 for one in self.tried if one.frozen)
+
+    @property
+    def made(self) -> int:
+        """Candidates made, by a training or without: as often does the clock train beside it."""
+        return self.trainings + self.frozen
 
     @property
     def recalls(self) -> tuple[Tried, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 from homeostat.model_state import Arrival, Draft, ModelState
 from streams.events import Decided, Route, derived_id
 
-CORE: Final = "2"
+CORE: Final = "3"
 """Version of the decision core; it changes when the same log would give other decisions."""
 
 

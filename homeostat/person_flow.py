@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from homeostat import training_flow
-from homeostat.model_state import ABOUT_TRAINING, Arrival, Draft, ModelState, Step
+from homeostat.model_state import ABOUT_BUYING, Arrival, Draft, ModelState, Step
 from homeostat.rollout_flow import rollout_event
 from serving.canary import Agreed, CandidateReady, Held, ShadowPassedOver
 from streams.events import Approve, Override, Pause, Promote, Resume, derived_id
@@ -30,9 +30,9 @@ def agreed(state: ModelState, record: Approve, arrival: Arrival) -> Step:
         have = ", ".join(one.decision for one in state.asked) or "none"
         return state, (Draft(kind="Refused", why=f"decision {record.decision} asks for nothing now; open are: {have}"),)
     state = msgspec.structs.replace(state, asked=tuple(one for one in state.asked if one is not question))
-    said = Draft(kind="Approved", why=record.words, run="" if question.what == ABOUT_TRAINING else question.what)
-    if question.what == ABOUT_TRAINING:
-        state, more = training_flow.agreed(state, arrival)
+    said = Draft(kind="Approved", why=record.words, run="" if question.what in ABOUT_BUYING else question.what)
+    if question.what in ABOUT_BUYING:
+        state, more = training_flow.agreed(state, question.what, arrival)
     else:
         state, more = rollout_event(state, Agreed(at=arrival.at), arrival)
     return state, (said, *more)

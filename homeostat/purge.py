@@ -18,7 +18,7 @@ class NotOurs(Exception):
 
 OURS: Final = frozenset(
     {FILE_NAME, PID_FILE, "broker", "crashed", "faust", "lake", "logs", "mirror", "policies", "ray", "repeats", "secret.key"}
-    | {"serving-cache", "store"}
+    | {"challengers", "serving-cache", "store"}
 )
 """What Homeostat makes in its directory; and `lake-N`, set aside by a restore."""
 _SET_ASIDE: Final = re.compile(r"lake-\d+")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from drift import excess_filter
+from drift.joined_losses import in_new_log
 from homeostat.model_state import Arrival, Draft, ModelState
 from serving.rollout import Rollout, Stage
 from streams.codec import Undecodable, decode_msgpack
@@ -30,6 +32,7 @@ def restored(record: Restored, arrival: Arrival) -> tuple[ModelState, tuple[Draf
     state = msgspec.structs.replace(
         state,
         rollout=_rollout(state.rollout, record.incarnation),
+        losses=in_new_log(state.losses),
         # Who called them knows nothing of them any more: what is still spoilt is called again.
         incidents=tuple(ended(rule, state.watermark) for rule in state.incidents),
         revision=state.revision + 1,
@@ -47,7 +50,7 @@ def restored(record: Restored, arrival: Arrival) -> tuple[ModelState, tuple[Draf
         # The order stood in a log that is gone: the trainer is told again.
         state = msgspec.structs.replace(state, job=msgspec.structs.replace(state.job, started=arrival.at))
         why = "its order stood in the log that is gone"
-        kind = "RecallStarted" if order.recall else "TrainingRetried"
+        kind = "RecallStarted" if order.looks_first else "TrainingRetried"
         drafts.append(Draft(kind=kind, why=why, run=order.run, order=order))
     return state, tuple(drafts)
 
@@ -70,7 +73,7 @@ def _impossible(state: ModelState) -> str:
         return "no champion serves in it"
     if rollout.phase != "idle" and not rollout.stages:
         return f"it is in phase {rollout.phase}, without a stage"
-    return ""
+    return excess_filter.impossible(state.staleness.excess)
 
 
 def _rollout(before: Rollout, incarnation: int) -> Rollout:

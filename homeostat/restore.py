@@ -1,8 +1,8 @@
 """`homeostat restore`: a log that is lost is made anew from the mirror, one incarnation higher.
 
 In this order, so that it may be killed anywhere and run again: a marker says that a restore began here; the broker starts on
-its empty directory; the lake is set aside, as its files are named by offsets of the old log; what else speaks of old offsets
-is forgotten; per model one `Restored` goes to `control` (its id derives from model and incarnation), and its policy after it,
+its empty directory; the lake is set aside, as its files are named by offsets of the old log, and in it the challengers' files,
+which speak of those; what else speaks of old offsets is forgotten; per model one `Restored` goes to `control` (its id derives from model and incarnation), and its policy after it,
 for those who read policies there; the marker goes. The controllers do the rest when they start.
 """
 
@@ -20,6 +20,7 @@ import msgspec
 
 from config.settings import Settings
 from homeostat.brought_back import Back, NotBroughtBack, back, lost_since, unknown
+from homeostat.challenger_state import CHALLENGERS
 from homeostat.last_served import last_served
 from homeostat.lost_log import MARKER, OF_OLD_OFFSETS, Begun, begun_in, holds_log, move_away
 from homeostat.mirror import MARK, folders, newest
@@ -160,6 +161,11 @@ def _set_aside(settings: Settings, begun: Begun) -> Path:
     aside = settings.lake.with_name(begun.lake)
     if settings.lake.exists() and not aside.exists():
         settings.lake.rename(aside)
+        sync_directory(settings.root)
+    challengers = settings.root / CHALLENGERS
+    if challengers.exists() and not (aside / CHALLENGERS).exists():
+        aside.mkdir(parents=True, exist_ok=True)
+        challengers.rename(aside / CHALLENGERS)
         sync_directory(settings.root)
     return aside
 

@@ -40,6 +40,7 @@ def word_wanted(state: ModelState) -> ModelState:
 
 
 def _step(state: ModelState, event: canary.Event) -> Step:
+    served = state.rollout.champion
     rollout, commands = canary.advance(state.rollout, event, state.policy.canary)
     state = msgspec.structs.replace(state, rollout=rollout)
     drafts = []
@@ -56,27 +57,37 @@ def _step(state: ModelState, event: canary.Event) -> Step:
             )
         )
         if isinstance(command, Shift):
-            state = _account(state, command)
+            state = _account(state, command, served)
     return state, tuple(drafts)
 
 
-def _account(state: ModelState, shift: Shift) -> ModelState:
+def _account(state: ModelState, shift: Shift, served: str) -> ModelState:
     state = _recall_remembered(state, shift)
     if shift.kind in _ANSWERED:
         # It has answered: what the evidence says of it is no longer a person's to override.
         state = msgspec.structs.replace(state, made=tuple(one for one in state.made if one.run != shift.run))
+    frozen = state.champion_frozen
     if shift.kind == "Promoted":
-        return accounted(state, ChampionReplaced())
+        return accounted(state, ChampionReplaced(frozen=frozen))
     if shift.kind in _REFUSED and shift.bought:
         # A run in flight is another one, and still under way.
-        return accounted(state, RunRefused(), *([TrainingTaken()] if state.job.run else []))
+        return accounted(state, RunRefused(frozen=frozen), *_under_way(state))
+    if shift.kind == "RolledBack" and shift.release == served:
+        # A person had brought it in: nothing that was bought is lost, and another serves all the same.
+        return accounted(state, ChampionReplaced(frozen=frozen), *_under_way(state))
     return state
+
+
+def _under_way(state: ModelState) -> tuple[TrainingTaken, ...]:
+    return (TrainingTaken(),) if state.job.run else ()
 
 
 def _recall_remembered(state: ModelState, shift: Shift) -> ModelState:
     """A recall that came to nothing is not repeated under this champion: nothing would ever be trained."""
     if shift.kind == "Promoted":
-        return msgspec.structs.replace(state, recalled_in_vain=())
+        return msgspec.structs.replace(state, recalled_in_vain=(), frozen_in_vain=False)
+    if shift.kind in _REFUSED and shift.bought:
+        state = msgspec.structs.replace(state, frozen_in_vain=shift.release in state.frozen)
     of_recall = shift.run != "" and shift.run == state.recall_run
     if of_recall and shift.kind in _REFUSED and shift.release not in state.recalled_in_vain:
         return msgspec.structs.replace(state, recalled_in_vain=(*state.recalled_in_vain, shift.release)[-SERVED_LIMIT:])

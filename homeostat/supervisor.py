@@ -135,6 +135,9 @@ class Supervisor:
         # What the environment said is in the settings now; a port of 0 there must not win over the one chosen.
         environment = {key: value for key, value in os.environ.items() if not key.startswith(ENVIRONMENT_PREFIX)}
         environment["PYTHONUNBUFFERED"] = "1"
+        # Every role works on small matrices: more threads wait for each other, and for the other roles.
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+        environment.setdefault("OMP_NUM_THREADS", "1")
         # -P: a folder called `config` where somebody starts Homeostat must not be taken for ours.
         command = [sys.executable, "-P", "-m", "homeostat.cli", name, "--data", self.settings.data, "--parent", str(os.getpid())]
         child = Child(name, command, self.settings.logs / f"{name}.log", environment, self._say)

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias, assert_never
 from prometheus_client import CollectorRegistry
 
 from config.settings import Settings
+from homeostat.frozen_challengers import ChallengerFiles
 from homeostat.pools import Pools
 from streams import metric_names as metrics
 from streams import topics
@@ -106,7 +107,7 @@ class Trainer:
     def _run(self, model: str, order: TrainingOrder) -> Result:
         try:
             # A recall fits nothing: it needs no workers, and does not wait for them.
-            shop = self._shop if order.recall else dataclasses.replace(self._shop, pool=self._pools.warm())
+            shop = self._shop if order.looks_first else dataclasses.replace(self._shop, pool=self._pools.warm())
             return run_order(order, model, shop)
         except PoolFailed as error:
             return failed(order, model, self._shop, str(error), retryable=True)
@@ -114,7 +115,7 @@ class Trainer:
         except Exception as error:
             log.exception("%s: run %s, attempt %d", model, order.run, order.attempt)
             reason = f"fault in the trainer, see its log: {type(error).__name__}: {error}"
-            if order.recall:
+            if order.looks_first:
                 return nothing_recalled(order, model, self._shop, reason)
             return failed(order, model, self._shop, reason, retryable=True)
 
@@ -135,7 +136,7 @@ class Trainer:
     def _meter(self, result: Result) -> None:
         match result:
             case RecallFinished():
-                outcome = "recalled" if result.release else "not_recalled"
+                outcome = "not_recalled" if not result.release else "frozen" if result.challenger else "recalled"
                 log.info("%s: run %s %s: %s", result.model, result.run, outcome, result.reason)
             case TrainingFinished():
                 outcome = "passed" if result.passed else "refused"
@@ -208,6 +209,7 @@ def workshop(settings: Settings, rows: LogReader) -> Workshop:
         formats=FORMATS,
         wall_clock=lambda: datetime.now(UTC),
         seconds=time.perf_counter,
+        challengers=ChallengerFiles(settings.root),
         facts=Facts(environment=environment(), commit=commit()),
         crash=CrashOnce(settings.crash_at, settings.crashed),
     )

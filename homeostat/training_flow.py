@@ -1,7 +1,7 @@
-"""Losses and requests in, trainings out: staleness, autonomy, admission and job, composed.
+"""Wants in, trainings out: admission and job, composed.
 
-What is bought is first sought among the releases that served before (recall). A person may hold the model, or want to be
-asked; a request by hand is a person's word already.
+What is bought is first sought among the releases that served before (recall). A person may hold the model; a request by hand is a
+person's word already.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ import zlib
 
 import msgspec
 
-from drift import staleness
-from drift.staleness import PeriodMeasured, RunRefused, TrainingTaken
+from drift.staleness import RunRefused, TrainingTaken
 from homeostat.account import accounted
-from homeostat.model_state import ABOUT_TRAINING, MADE_LIMIT, Arrival, Draft, Made, ModelState, Step
+from homeostat.model_state import ABOUT_CHALLENGER, ABOUT_EITHER, MADE_LIMIT, Arrival, Draft, Made, ModelState, Step
 from homeostat.rollout_flow import candidate_ready
 from serving.rollout import Rollout
 from streams.events import (
-    UNIT,
-    LossesGathered,
     RecallFinished,
     RetrainRequested,
     TrainingFailed,
@@ -31,42 +28,15 @@ from trainer.admission import Start, Wanted
 from trainer.job import ClockRead, Ended, Ignored, Job, Ordered, Submitted
 
 
-def losses_gathered(state: ModelState, record: LossesGathered, arrival: Arrival) -> Step:
-    """Fold the champion's losses of one period; buy a training when it pays."""
-    if record.release in state.rollout.known_releases() - {state.rollout.champion}:
-        return state, ()  # of a release that is tried, or served before: nothing is decided on those
-    refusal = _unusable(state, record)
-    if refusal:
-        return state, (Draft(kind="Refused", why=refusal, release=record.release),)
-    state = msgspec.structs.replace(
+def agreed(state: ModelState, what: str, arrival: Arrival) -> Step:
+    """A person agrees to what was asked for: a training, or to let the challenger in, or either."""
+    return want(
         state,
-        watermark=max(state.watermark, record.at),
-        last_period=record.period,
+        arrival,
+        automatic=True,
+        challenger=what in (ABOUT_CHALLENGER, ABOUT_EITHER) and _offers_challenger(state),
+        trains=what != ABOUT_CHALLENGER,
     )
-    if record.period == staleness.period_of(state.registered_at, state.policy.staleness):
-        # Fewer rows than usual would set the price of a training, in periods, for weeks.
-        return state, (Draft(kind="PeriodSkipped", why="the model was registered within this period", release=record.release),)
-    account, assessments = staleness.advance(state.staleness, _measurement(record), state.policy.staleness)
-    state = msgspec.structs.replace(state, staleness=account)
-    drafts: list[Draft] = []
-    for assessment in assessments:
-        numbers = {
-            **assessment.numbers,
-            "period": float(record.period),
-            "rows": float(record.n),
-            "loss": _ratio(record.loss, record.n),
-        }
-        drafts.append(Draft(kind="StalenessMeasured", why=assessment.why, numbers=numbers, release=record.release))
-        if assessment.buy:
-            drafts.append(Draft(kind="TrainingBought", why=assessment.why, numbers=assessment.numbers, release=record.release))
-            state, more = _bought(state, arrival)
-            drafts.extend(more)
-    return state, tuple(drafts)
-
-
-def agreed(state: ModelState, arrival: Arrival) -> Step:
-    """A person agrees to a training that was asked for."""
-    return _want(state, arrival, automatic=True)
 
 
 def retrain_requested(state: ModelState, record: RetrainRequested, arrival: Arrival) -> Step:
@@ -76,7 +46,7 @@ def retrain_requested(state: ModelState, record: RetrainRequested, arrival: Arri
         return state, (Draft(kind="TrainingRefused", why=why, release=record.release),)
     if record.window_rows < 0:
         return state, (Draft(kind="TrainingRefused", why=f"window_rows must be at least 0, got {record.window_rows}"),)
-    return _want(state, arrival, automatic=False, window_rows=record.window_rows)
+    return want(state, arrival, automatic=False, window_rows=record.window_rows)
 
 
 def training_ended(state: ModelState, record: RecallFinished | TrainingFinished | TrainingFailed, arrival: Arrival) -> Step:
@@ -90,44 +60,16 @@ def clock_read(state: ModelState, arrival: Arrival) -> Step:
     return _job_step(state, ClockRead(), arrival, {})
 
 
-def _unusable(state: ModelState, record: LossesGathered) -> str:
-    if record.release != state.rollout.champion:
-        return f"losses of release {record.release[:12]}, which is not the champion"
-    if record.period > staleness.period_of(record.at, state.policy.staleness):
-        return f"period {record.period} lies beyond the time at which it is told, {record.at.isoformat()}"
-    if record.period <= state.last_period:
-        return f"period {record.period} was measured before"
-    bounded = 0 <= record.loss <= record.n * UNIT and 0 <= record.loss_squared <= record.n * UNIT
-    if record.n < 0 or not bounded:
-        return f"impossible sums: n={record.n}, loss={record.loss}, squared={record.loss_squared}"
-    return ""
-
-
-def _measurement(record: LossesGathered) -> PeriodMeasured:
-    mean = _ratio(record.loss, record.n)
-    variance = max(_ratio(record.loss_squared, record.n) - mean * mean, 0.0)
-    return PeriodMeasured(rows=record.n, difference=mean, row_variance=variance)
-
-
-def _ratio(units: int, rows: int) -> float:
-    return units / UNIT / rows if rows else 0.0
-
-
-def _bought(state: ModelState, arrival: Arrival) -> Step:
-    """What the policy's autonomy makes of a training that pays."""
-    match state.policy.autonomy:
-        case "observe":
-            return state, (Draft(kind="TrainingRefused", why="autonomy observe: it is said, and nothing is bought"),)
-        case "suggest" if not state.rollout.paused and not state.job.run:
-            if open_question := next((one for one in state.asked if one.what == ABOUT_TRAINING), None):
-                why = f"waits for a person's word on decision {open_question.decision}"
-                return state, (Draft(kind="TrainingRefused", why=why),)
-            return state, (Draft(kind="ApprovalWanted", why="a training pays; may it be bought?", asks=ABOUT_TRAINING),)
-        case _:
-            return _want(state, arrival, automatic=True)
-
-
-def _want(state: ModelState, arrival: Arrival, *, automatic: bool, window_rows: int = 0) -> Step:
+def want(
+    state: ModelState,
+    arrival: Arrival,
+    *,
+    automatic: bool,
+    window_rows: int = 0,
+    challenger: bool = False,
+    trains: bool = True,
+) -> Step:
+    """Start a run if nothing stands against it. `challenger`: freeze that first; `trains`: where that is not let through, train."""
     if state.rollout.paused:
         return state, (Draft(kind="TrainingRefused", why="a person holds the model; `resume` it first"),)
     # A person means everything known by now; the rule, the rows whose losses it has measured.
@@ -153,6 +95,8 @@ def _want(state: ModelState, arrival: Arrival, *, automatic: bool, window_rows: 
         seed=zlib.crc32(f"{state.policy.training.seed}/{state.model}/{state.runs}".encode()),
         cause=arrival.record.id,
         recall=_archived(state) if automatic else (),
+        challenger=challenger,
+        training=trains,
         quarantine=state.incidents,
         accepted=state.accepted,
         released=state.released,
@@ -176,9 +120,16 @@ def _archived(state: ModelState) -> tuple[str, ...]:
     return tuple(others[: policy.releases]) if policy.enabled else ()
 
 
+def _offers_challenger(state: ModelState) -> bool:
+    policy = state.policy.challenger
+    return policy.enabled and policy.candidate and not state.losses.own and not state.frozen_in_vain
+
+
 def _ordered(order: TrainingOrder, why: str) -> Draft:
-    if order.recall:
-        why = f"{why}; {len(order.recall)} releases that served before are tried first"
+    if order.looks_first:
+        kinds = [f"{len(order.recall)} releases that served before"] if order.recall else []
+        kinds += ["the challenger, frozen"] if order.challenger else []
+        why = f"{why}; tried first: {' and '.join(kinds)}"
         return Draft(kind="RecallStarted", why=why, run=order.run, order=order)
     return Draft(kind="TrainingStarted", why=why, run=order.run, order=order)
 
@@ -191,6 +142,8 @@ def _job_step(state: ModelState, event: job.Event, arrival: Arrival, numbers: di
     for command in commands:
         match command:
             case Ordered() if state.rollout.paused:
+                if before is not None and before.looks_first:
+                    state = msgspec.structs.replace(state, admission=admission.spared(state.admission))
                 state, more = _held_back(state, command.order)
                 drafts.extend(more)
             case Ordered():
@@ -212,7 +165,7 @@ def _held_back(state: ModelState, order: TrainingOrder) -> Step:
 
 
 def _next_order(before: TrainingOrder | None, order: TrainingOrder, event: job.Event, numbers: dict[str, float]) -> Draft:
-    if before is not None and before.recall:
+    if before is not None and before.looks_first:
         reason = event.reason if isinstance(event, RecallFinished | TrainingFailed) else "no answer in time"
         return Draft(kind="TrainingStarted", why=f"nothing to recall: {reason}", run=order.run, order=order, numbers=numbers)
     why = f"attempt {order.attempt - 1} gave no result"
@@ -220,12 +173,17 @@ def _next_order(before: TrainingOrder | None, order: TrainingOrder, event: job.E
 
 
 def _run_ended(state: ModelState, order: TrainingOrder, ended: Ended, arrival: Arrival, numbers: dict[str, float]) -> Step:
-    state = msgspec.structs.replace(state, admission=admission.run_ended(state.admission, failed=ended.failed))
+    trained = not order.looks_first
+    admitted = admission.run_ended(state.admission, failed=ended.failed) if trained else admission.spared(state.admission)
+    state = msgspec.structs.replace(state, admission=admitted)
     if ended.recalled:
-        spared = admission.spared(state.admission)
-        state = msgspec.structs.replace(state, admission=spared, recall_run=ended.run)
+        state = msgspec.structs.replace(state, recall_run=ended.run)
+    if ended.frozen:
+        within_reach = state.rollout.known_releases() | {one.release for one in state.made}
+        kept = tuple(release for release in state.frozen if release in within_reach)
+        state = msgspec.structs.replace(state, frozen=(*kept, ended.candidate))
     said = Draft(
-        kind="Recalled" if ended.recalled else "TrainingEnded",
+        kind=_kind_of(ended),
         why=ended.why,
         numbers=numbers,
         run=ended.run,
@@ -233,16 +191,27 @@ def _run_ended(state: ModelState, order: TrainingOrder, ended: Ended, arrival: A
     )
     spoilt = ""
     if ended.made:
-        made = Made(release=ended.made, run=ended.run, as_of=order.as_of, known=tuple(rule.incident for rule in order.quarantine))
+        as_of = max(order.as_of, ended.learnt_until or order.as_of)
+        known = tuple(rule.incident for rule in order.quarantine)
+        made = Made(release=ended.made, run=ended.run, as_of=as_of, known=known)
         state = msgspec.structs.replace(state, made=_remembered((*state.made, made), state.rollout))
         spoilt = spoilt_by(state, made)
     if not ended.candidate:
+        # Whichever of the two came to nothing, the other has its turn.
+        state = msgspec.structs.replace(state, frozen_in_vain=order.challenger)
         return accounted(state, RunRefused()), (said,)
     if spoilt:
+        state = msgspec.structs.replace(state, frozen_in_vain=ended.frozen)
         rejected = Draft(kind="CandidateRejected", why=spoilt, run=ended.run, release=ended.candidate)
         return accounted(state, RunRefused()), (said, rejected)
     state, more = candidate_ready(state, ended.candidate, ended.run, arrival)
     return state, (said, *more)
+
+
+def _kind_of(ended: Ended) -> str:
+    if ended.frozen:
+        return "ChallengerFrozen"
+    return "Recalled" if ended.recalled else "TrainingEnded"
 
 
 def _remembered(made: tuple[Made, ...], rollout: Rollout) -> tuple[Made, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from drift.monitoring import Hole, Signal, State, advance
+from drift.monitoring import Hole, ModelState, Signal, State, advance
 from homeostat import agents_snapshots
 from homeostat.agents_meters import AgentsMeters
 from homeostat.model_knowledge import ModelKnowledge
@@ -48,7 +48,7 @@ class Folded:
 
 
 class WindowFolder:
-    """All partitions of this process. Every method but `position` is called from one thread."""
+    """All partitions of this process. Every method but `models` and `position` is called from one thread."""
 
     def __init__(
         self,
@@ -118,10 +118,14 @@ class WindowFolder:
         self._meters.lag(sum(max(0, end - self._folded[p].offset) for (_, p), end in ends.items() if p in self._folded))
         return {partition: end for (_, partition), end in ends.items()}
 
+    def models(self) -> dict[str, ModelState]:
+        """The models of this process as they stand, for any thread."""
+        return {name: model for one in dict(self._folded).values() for name, model in one.state.models.items()}
+
     def position(self) -> dict[str, object]:
         """For the status server: rows folded by model and topic, and the offset of each partition."""
         folded = dict(self._folded)
-        models = {name: model for one in folded.values() for name, model in one.state.models.items()}
+        models = self.models()
         return {
             "rows": {
                 name: {topic: model.rows.get(topic, 0) for topic in (topics.PREDICTIONS, topics.LABELS)}

@@ -57,6 +57,8 @@ DECISIVE: Final = (
     "Resumed",
     "PersonAsked",
     "Restored",
+    "ChallengerWanted",
+    "ChallengerFrozen",
 )
 
 
@@ -119,6 +121,11 @@ MONITOR: Final = (
     "monitor:window_written",
     "monitor:snapshot_written",
 )
-AGENTS: Final = ("agents:signal_written", "agents:snapshot_written")
+AGENTS: Final = (
+    "agents:signal_written",
+    "agents:snapshot_written",
+    "agents:challenger_kept",
+    "agents:challenger_written",
+)
 
 ALL: Final[tuple[str, ...]] = (*REGISTRATION, *SERVING, *TRAINER, *MONITOR, *AGENTS, *CONTROLLER)

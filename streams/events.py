@@ -255,7 +255,7 @@ class RetrainRequested(Steering, frozen=True, kw_only=True, tag=True):
 
 
 class DriftDetected(Steering, frozen=True, kw_only=True, tag=True):
-    """A feature or prediction distribution left its reference. It explains and alerts; it buys nothing."""
+    """A feature or prediction distribution left its reference. It explains and alerts, and buys only where a policy says so."""
 
     release: str
     feature: str
@@ -282,10 +282,40 @@ class LossesGathered(Steering, frozen=True, kw_only=True, tag=True):
     period: int
     """floor(event time / period length)."""
     n: int
+    period_seconds: int = 0
+    """Length of the periods; 0: not told."""
     made: int
     """Predictions made in it: n < made means that labels are out."""
     loss: int
     loss_squared: int
+
+
+class ChallengerScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Losses (in [0, 1], UNITs) of a release and of the challenger on the very same rows of one period."""
+
+    release: str
+    period: int
+    labelled: int
+    """Good labelled rows of that release and period in the file; `n` of them were drawn and scored."""
+    n: int
+    champion: int
+    challenger: int
+    difference_squared: int
+    """Sum of (loss of the release - loss of the challenger) squared."""
+
+
+class ChallengerScored(Steering, frozen=True, kw_only=True, tag=True):
+    """What the challenger made of one finished lake file of labels, before it learnt from it."""
+
+    partition: int
+    """Of `labels`."""
+    first_offset: int
+    end_offset: int
+    scores: tuple[ChallengerScore, ...]
+    period_seconds: int = 0
+    """Length of the periods; 0: not told."""
+    restarted: str = ""
+    """Why the challenger began anew before this file; empty: it went on."""
 
 
 class ArmEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -343,12 +373,19 @@ class TrainingFailed(Steering, frozen=True, kw_only=True, tag=True):
 
 
 class RecallFinished(Steering, frozen=True, kw_only=True, tag=True):
-    """Archived releases were tried on the newest labelled rows. Empty `release`: none is proved better than the champion."""
+    """Archived releases and the frozen challenger were tried on the newest labelled rows.
+
+    Empty `release`: none that served before is proved better than the champion, and no challenger is let through.
+    """
 
     run: str
     attempt: int
     release: str
     numbers: dict[str, float] = {}
+    challenger: bool = False
+    """The release is the frozen challenger, and new."""
+    learnt_until: datetime | None = None
+    """With it: when the newest row was predicted that it has learnt."""
 
 
 class QualityIncident(Steering, frozen=True, kw_only=True, tag=True):
@@ -423,6 +460,7 @@ Control = (
     | DriftDetected
     | DetectorsArmed
     | LossesGathered
+    | ChallengerScored
     | EvidenceGathered
     | TrainingFinished
     | TrainingFailed
@@ -480,12 +518,21 @@ class TrainingOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     parent: str = ""
     recall: tuple[str, ...] = ()
     """Try these archived releases on the newest labelled rows, and train nothing; the answer is `RecallFinished`."""
+    challenger: bool = False
+    """Freeze the challenger and make a release of it, and train nothing; the answer is `RecallFinished`."""
+    training: bool = True
+    """Train where nothing that exists is let through."""
     quarantine: tuple[QuarantineRule, ...] = ()
     """Rows left out of the dataset."""
     released: tuple[QuarantineRule, ...] = ()
     """Incidents that a person ended: what they say on a row counts no more."""
     accepted: tuple[str, ...] = ()
     """Features whose contract range is lifted."""
+
+    @property
+    def looks_first(self) -> bool:
+        """Nothing is trained by it: what exists already is tried."""
+        return bool(self.recall) or self.challenger
 
 
 class Decided(Record, frozen=True, kw_only=True, tag=True):
@@ -495,6 +542,7 @@ class Decided(Record, frozen=True, kw_only=True, tag=True):
     TrainingStarted TrainingRetried TrainingEnded CandidateRejected ShadowStarted StepTaken Promoted RolledBack BakeEnded
     EvidenceNoted CandidateQueued Refused RecallStarted Recalled IncidentOpened IncidentClosed ChangeAccepted CandidateOffered
     GateOverridden ShadowOverridden ApprovalWanted Approved Paused Resumed PersonAsked Restored
+    ChallengerWanted ChallengerFrozen
     """
 
     kind: str

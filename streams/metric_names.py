@@ -133,6 +133,40 @@ ACCURACY: Final = Metric(
     name="homeostat_loss_ratio", kind="gauge", help="Mean loss of the champion in the last closed period.", labels=("model",)
 )
 
+CHALLENGER_ROWS: Final = Metric(
+    name="homeostat_challenger_rows_total",
+    kind="counter",
+    help="Label rows that the challenger took: scored, undrawn (not in its share), left_out (spoilt or no label), unfound (no prediction), unreadable (its file).",
+    labels=("model", "outcome"),
+)
+CHALLENGER_SECONDS: Final = Metric(
+    name="homeostat_challenger_seconds_total",
+    kind="counter",
+    help="Time spent on a model's challenger: reading, joining, scoring, learning, keeping.",
+    labels=("model",),
+)
+CHALLENGER_BEGINNINGS: Final = Metric(
+    name="homeostat_challenger_beginnings_total",
+    kind="counter",
+    help="Times that a challenger began anew; what it makes of the next rows says less.",
+    labels=("model",),
+)
+CHALLENGER_FAILURES: Final = Metric(
+    name="homeostat_challenger_failures_total",
+    kind="counter",
+    help="Errors that made a challenger begin anew; after three in a row it is off for some minutes.",
+    labels=("model",),
+)
+CHALLENGER_OFF: Final = Metric(
+    name="homeostat_challenger_off",
+    kind="gauge",
+    help="1: the challenger is off, by policy or by its failures, and staleness is measured by the champion's own loss.",
+    labels=("model",),
+)
+CHALLENGER_LAG: Final = Metric(
+    name="homeostat_challenger_lag_files", kind="gauge", help="Label files in the lake that it has not taken.", labels=("model",)
+)
+
 DECISIONS: Final = Metric(name="homeostat_decisions_total", kind="counter", help="Decisions, by kind.", labels=("model", "kind"))
 STALENESS_LOST: Final = Metric(
     name="homeostat_staleness_lost_errors",
@@ -147,6 +181,12 @@ TRAININGS: Final = Metric(name="homeostat_trainings_total", kind="counter", help
 PROMOTIONS: Final = Metric(name="homeostat_promotions_total", kind="counter", help="Candidates promoted.", labels=("model",))
 RECALLS: Final = Metric(
     name="homeostat_recalls_total", kind="counter", help="Trainings spared by a release that served before.", labels=("model",)
+)
+CHALLENGERS_FROZEN: Final = Metric(
+    name="homeostat_challengers_frozen_total",
+    kind="counter",
+    help="Releases made of the challenger as it stood.",
+    labels=("model",),
 )
 HELD: Final = Metric(
     name="homeostat_held",

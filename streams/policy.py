@@ -1,4 +1,7 @@
-"""The policy of one model: every number that a decision depends on, carried whole in the log."""
+"""The policy of one model: every number that a decision depends on, carried whole in the log.
+
+A field that is not known is refused, also in the log: a policy that is obeyed in part would be another one.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,50 @@ from datetime import timedelta
 
 import msgspec
 
+from streams.price import price_in_errors
 
-class StalenessPolicy(msgspec.Struct, frozen=True, kw_only=True):
+
+class StalenessPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a training pays."""
 
     period: timedelta = timedelta(hours=1)
     """Event time of one decision period."""
     maturity: timedelta = timedelta(0)
     """How long after a period's end its labels are waited for (event time)."""
-    training_worth_errors: float = 200.0
-    """Price of a training in units of loss (for classifiers: wrong answers)."""
-    guard_sd: float = 2.0
-    """Buy only if the present excess is at least so many standard deviations above 0."""
+    retrain_cost: str = "200 errors"
+    """What a training costs: 'N errors' (units of loss; for classifiers wrong answers), 'N seconds' of computing, or money, as in
+    '3.50 EUR'."""
+    error_value: float = 0.0
+    """Money that one error costs; wanted where the cost is in money or seconds."""
+    second_value: float = 0.0
+    """Money that a second of computing costs; wanted where the cost is in seconds."""
+    challenger_cost: float = 0.1
+    """What letting the frozen challenger in costs, as a share of a training: no computing, but the canary's rows and attention."""
+    noise_trainings: float = 3.0
+    """Trainings that noise alone may buy in 1,000 periods in which nothing changes. Fewer: surer, and later."""
+    trigger: str = "staleness"
+    """What buys trainings: staleness | drift (alarms of the detectors; for models whose labels never come) | nothing."""
+
+    @property
+    def price_errors(self) -> float:
+        """The cost of a training in errors. Raises BadPrice, which no policy does that was found without fault."""
+        return price_in_errors(self.retrain_cost, error_value=self.error_value, second_value=self.second_value)
+
+
+class ChallengerPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The always-learning model beside the champion, by which staleness is measured."""
+
     enabled: bool = True
+    """Off: the champion's own loss is measured instead, where labels or features do not suit."""
+    share: float = 1.0
+    """Of the labelled rows that it tests and learns; drawn by prediction, the same on every machine."""
+    candidate: bool = True
+    """Frozen, it is tried before a training is bought, as releases that served before are."""
+    silent_periods: int = 8
+    """So many periods in a row without a word of it, and the champion's own loss is measured instead."""
 
 
-class AdmissionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class AdmissionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What bounds the trainings of a model. Durations are event time."""
 
     cooldown: timedelta = timedelta(0)
@@ -35,7 +66,7 @@ class AdmissionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """So many failed runs in a row stop automatic trainings until a person asks for one."""
 
 
-class TrainingPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is trained, on what, and what must be true of it before it may be tried."""
 
     recipe: str = "xgboost"
@@ -56,7 +87,7 @@ class TrainingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Of the search and the fits; each run of a model draws its own from it."""
 
 
-class CanaryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class CanaryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a candidate is let in (units are labelled rows and answered rows)."""
 
     margin: float = 0.02
@@ -81,7 +112,7 @@ class CanaryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What a newer candidate does meanwhile: waits | replaces (the one in shadow, and never two in a row)."""
 
 
-class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often the detectors may be wrong, and what they ignore."""
 
     false_alarm_every_rows: int = 100_000
@@ -90,7 +121,7 @@ class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True):
     burn_in_rows: int = 500
 
 
-class QuarantinePolicy(msgspec.Struct, frozen=True, kw_only=True):
+class QuarantinePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is done about data bugs."""
 
     enabled: bool = True
@@ -99,7 +130,7 @@ class QuarantinePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What a spoilt row is answered with: a class, or a number; empty: the model's answer, with a flag."""
 
 
-class RecallPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class RecallPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether releases that served before are tried again before a training is bought."""
 
     enabled: bool = True
@@ -111,13 +142,14 @@ class RecallPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Chance that any of them is taken for better than the champion when none is; the canary proves it again."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of it."""
 
     autonomy: str = "auto"
     """observe: measures and says | suggest: asks before a training and before live traffic | approve: trains, and asks before
     live traffic | auto: acts."""
     staleness: StalenessPolicy = StalenessPolicy()
+    challenger: ChallengerPolicy = ChallengerPolicy()
     admission: AdmissionPolicy = AdmissionPolicy()
     training: TrainingPolicy = TrainingPolicy()
     canary: CanaryPolicy = CanaryPolicy()

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from streams.policy import Policy
+from streams.price import BadPrice
 
 Range = tuple[Callable[[float], bool], str]
 
@@ -24,8 +25,12 @@ _FRACTION: Final[Range] = (lambda value: 0.0 < value < 1.0), "between 0 and 1"
 _RANGES: Final[dict[str, Range]] = {
     "staleness.period": _at_least(1),
     "staleness.maturity": _at_least(0),
-    "staleness.training_worth_errors": _above(0),
-    "staleness.guard_sd": _at_least(0),
+    "staleness.error_value": _at_least(0),
+    "staleness.second_value": _at_least(0),
+    "staleness.challenger_cost": _at_least(0),
+    "staleness.noise_trainings": _above(0),
+    "challenger.share": (lambda value: 0.0 < value <= 1.0, "greater than 0 and at most 1"),
+    "challenger.silent_periods": _at_least(1),
     "admission.cooldown": _at_least(0),
     "admission.trainings_per_30_days": _at_least(0),
     "admission.attempts": _at_least(1),
@@ -56,10 +61,13 @@ _RANGES: Final[dict[str, Range]] = {
 }
 """What a number may be. Durations are compared in seconds."""
 
+MOST_MATURITY: Final = 1_000
+"""Periods: so many may be open while the challenger's scores of them are kept."""
 LONGEST: Final = timedelta(days=3_650)
 """Of any duration: dates plus it must stay dates."""
 LOGGING: Final = ("keep", "hash", "bin", "drop")
 AUTONOMY: Final = ("observe", "suggest", "approve", "auto")
+TRIGGERS: Final = ("staleness", "drift", "nothing")
 NEWER: Final = ("waits", "replaces")
 TASKS: Final = ("classification", "regression")
 
@@ -78,6 +86,8 @@ def fault(policy: Policy) -> str:
             return f"{name} must be {wanted}, got {number:g}."
         if isinstance(value, timedelta) and value > LONGEST:
             return f"{name} must be at most {LONGEST.days} days, got {value.days}."
+    if policy.challenger.enabled and policy.staleness.maturity > MOST_MATURITY * policy.staleness.period:
+        return f"staleness.maturity must be at most {MOST_MATURITY} periods where a challenger is on: lengthen the period, or turn it off."
     steps = policy.canary.steps
     if not steps or list(steps) != sorted(set(steps)) or steps[0] <= 0.0 or steps[-1] != 1.0:
         return f"canary.steps must rise and end with 1.0, as in [0.1, 0.5, 1.0], got {list(steps)}."
@@ -85,13 +95,24 @@ def fault(policy: Policy) -> str:
         ("training.task", policy.training.task, TASKS),
         ("autonomy", policy.autonomy, AUTONOMY),
         ("canary.newer", policy.canary.newer, NEWER),
+        ("staleness.trigger", policy.staleness.trigger, TRIGGERS),
     ):
         if value not in allowed_words:
             return f"{name} must be one of {', '.join(allowed_words)}, got {value!r}."
+    if wrong := _cost_fault(policy):
+        return wrong
     for name, (low, high) in policy.training.search.items():
         if not low < high:
             return f"training.search.{name} must be [low, high] with low < high, got [{low:g}, {high:g}]."
     for feature, how in policy.log.items():
         if how not in LOGGING:
             return f"log.{feature} must be one of {', '.join(LOGGING)}, got {how!r}."
+    return ""
+
+
+def _cost_fault(policy: Policy) -> str:
+    try:
+        _ = policy.staleness.price_errors
+    except BadPrice as error:
+        return f"staleness: {error}"
     return ""

@@ -19,9 +19,9 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     artefact: str
-    """Data-only model file (XGBoost UBJSON)."""
+    """Data-only model file."""
     format: str
-    """'xgboost-ubj'."""
+    """'xgboost-ubj' or 'onnx'."""
     contract: str
     profile: str
     card: str

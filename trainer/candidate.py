@@ -72,7 +72,7 @@ def fit(
     (result,) = pool.run([final], watch.left(limit_s))
     if result.fault:
         raise NotTrainable(f"the final fit failed: {result.fault}")
-    model = formats.load(contract, result.artefact)
+    model = formats.load(formats.artefact, contract, result.artefact)
     values, _ = model.predict_matrix(matrix)
     watch.lap("fit")
     return Fitted(

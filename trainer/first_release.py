@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
+
+import msgspec
 
 from streams.contract import Contract, class_name
 from streams.crash_points import NOWHERE, CrashPoints
@@ -15,12 +18,16 @@ from trainer.adapters.formats import FORMATS
 from trainer.candidate import Fitted, NotTrainable, fit, profile_of
 from trainer.contract_inference import BadTable, infer_contract
 from trainer.dataset import Dataset, manifest
+from trainer.older_half import Figures, NotTold, newer_half_losses
 from trainer.stopwatch import Stopwatch
 from trainer.table import Table
 from trainer.training_card import StoredDataset, registration_card
 from trainer.trial import TrialPool
 from trainer.validate import validate
 from trainer.workshop import NO_FACTS, Facts, Formats
+
+NOT_TOLD: Final = "not_told"
+"""Tag of a run card: why figures on the newer half of the rows are not among its metrics."""
 
 
 def first_release(
@@ -37,11 +44,13 @@ def first_release(
     seconds: Callable[[], float] | None = None,
     created: datetime | None = None,
     crash: CrashPoints = NOWHERE,
+    figures: Figures | None = None,
 ) -> tuple[str, str]:
     """Infer the contract, train on all rows (columns in time order), store everything; returns (release, contract) digests.
 
     Without `seconds` and `created` the same table gives the same release. A search keeps the newest fifth of the rows from its
-    trials; the model itself is fitted on all. Raises BadTable, NotTrainable, BadParameters, NothingFound, PoolFailed.
+    trials; the model itself is fitted on all. `figures`: what to make of its losses on the newer half when it is fitted to the
+    older one, for the run card. Raises BadTable, NotTrainable, BadParameters, NothingFound, PoolFailed.
     """
     contract = infer_contract(model, table, target, policy.training.task)
     contract_digest = store.put(encode(contract))
@@ -86,6 +95,21 @@ def first_release(
         created=created,
         facts=facts,
     )
+    if figures is not None:
+        try:
+            newer = newer_half_losses(
+                contract=contract,
+                table=dataset.table,
+                fitted=fitted,
+                policy=policy.training,
+                seed=seed,
+                pool=pool,
+                formats=formats,
+                limit_s=policy.admission.deadline.total_seconds(),
+            )
+            card = msgspec.structs.replace(card, metrics={**card.metrics, **figures(newer)})
+        except NotTold as why:
+            card = msgspec.structs.replace(card, tags={**card.tags, NOT_TOLD: str(why)})
     card_digest = store.put(encode(card))
     crash.reached("registration:card_stored")
     release = Release(

@@ -1,6 +1,7 @@
 """One training run from its order to its end: submitted [-> recalled] -> finished | failed -> retried | failed for good, or deadline.
 
-A run may begin by trying archived releases (recall): one that is proved better ends it, otherwise the training starts.
+A run may begin by trying what exists already, archived releases and the frozen challenger (recall): one that is proved better
+ends it, otherwise the training starts.
 
 Every attempt has a deadline in controller time (the broker's timestamps). What ends a run is decided once: results of
 a run that is not in flight, or of an older attempt, are refused.
@@ -42,7 +43,7 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The run is over. `candidate`: what the gate let through, or what was recalled; `made`: what it trained, whatever the gate said."""
+    """The run is over. `candidate`: what the gate let through, or what was recalled; `made`: what it made, whatever the gate said."""
 
     run: str
     candidate: str
@@ -50,6 +51,10 @@ class Ended:
     failed: bool
     made: str = ""
     recalled: bool = False
+    frozen: bool = False
+    """It is the frozen challenger."""
+    learnt_until: datetime | None = None
+    """With it: when the newest row was predicted that it has learnt, often beyond those that the order speaks of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def advance(state: Job, event: Event, now: datetime, policy: AdmissionPolicy) ->
         case RecallFinished():
             return _recalled(state, event, now)
         case TrainingFinished():
-            if state.order is None or event.run != state.run or state.order.recall:
+            if state.order is None or event.run != state.run or state.order.looks_first:
                 return state, (Ignored(f"run {event.run} is not in flight, or has not come to training"),)
             why = "the gate let the candidate through" if event.passed else "the gate refused the candidate"
             candidate = event.release if event.passed else ""
@@ -105,11 +110,29 @@ def advance(state: Job, event: Event, now: datetime, policy: AdmissionPolicy) ->
 
 def _recalled(state: Job, event: RecallFinished, now: datetime) -> tuple[Job, tuple[Command, ...]]:
     order = state.order
-    if order is None or (event.run, event.attempt) != (order.run, order.attempt) or not order.recall:
-        return state, (Ignored(f"run {event.run}, attempt {event.attempt}, tries no archived releases now"),)
-    if event.release in order.recall:
-        return Job(), (Ended(run=order.run, candidate=event.release, why=event.reason, failed=False, recalled=True),)
-    training = msgspec.structs.replace(order, recall=())
+    if order is None or (event.run, event.attempt) != (order.run, order.attempt) or not order.looks_first:
+        return state, (Ignored(f"run {event.run}, attempt {event.attempt}, tries nothing that exists now"),)
+    frozen = bool(event.challenger and order.challenger and event.release)
+    if frozen or event.release in order.recall:
+        ended = Ended(
+            run=order.run,
+            candidate=event.release,
+            why=event.reason,
+            failed=False,
+            made=event.release if frozen else "",
+            recalled=True,
+            frozen=frozen,
+            learnt_until=event.learnt_until or now if frozen else None,
+        )
+        return Job(), (ended,)
+    return _on_to_training(order, event.reason, now, attempt=order.attempt)
+
+
+def _on_to_training(order: TrainingOrder, why: str, now: datetime, *, attempt: int) -> tuple[Job, tuple[Command, ...]]:
+    """Nothing that exists is let through: a training, unless one does not pay."""
+    if not order.training:
+        return Job(), (Ended(run=order.run, candidate="", why=f"{why}; a training does not pay", failed=False),)
+    training = msgspec.structs.replace(order, recall=(), challenger=False, attempt=attempt)
     return Job(order=training, started=now), (Ordered(training),)
 
 
@@ -126,9 +149,8 @@ def _failed(state: Job, event: TrainingFailed, now: datetime, policy: AdmissionP
 def _again(state: Job, why: str, now: datetime, policy: AdmissionPolicy, *, retryable: bool) -> tuple[Job, tuple[Command, ...]]:
     assert state.order is not None  # only called with a run in flight
     order = state.order
-    if order.recall:  # it is worth one try: what it could have spared is bought
-        training = msgspec.structs.replace(order, recall=(), attempt=order.attempt + 1)
-        return Job(order=training, started=now), (Ordered(training),)
+    if order.looks_first:  # it is worth one try: what it could have spared is bought
+        return _on_to_training(order, why, now, attempt=order.attempt + 1)
     if retryable and order.attempt < policy.attempts:
         retry = msgspec.structs.replace(order, attempt=order.attempt + 1)
         return Job(order=retry, started=now), (Ordered(retry),)

@@ -9,10 +9,10 @@ from typing import Final, TypeAlias
 from streams.events import Decided, TrainingOrder
 
 OPENING: Final = frozenset({"RecallStarted", "TrainingStarted", "TrainingRetried"})
-CLOSING: Final = frozenset({"Recalled", "TrainingEnded", "CandidateRejected", "ShadowStarted"})
+CLOSING: Final = frozenset({"Recalled", "ChallengerFrozen", "TrainingEnded", "CandidateRejected", "ShadowStarted"})
 
 Asked: TypeAlias = tuple[str, int, bool]
-"""Run, attempt, and whether releases were to be recalled: the training that follows a recall is another order of the same run."""
+"""Run, attempt, and whether what exists was to be tried: the training that follows a recall is another order of the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +49,4 @@ def answered(runs: OpenRuns, model: str, order: TrainingOrder) -> OpenRuns:
 
 
 def _asked(order: TrainingOrder) -> Asked:
-    return order.run, order.attempt, bool(order.recall)
+    return order.run, order.attempt, order.looks_first

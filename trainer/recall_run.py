@@ -1,27 +1,26 @@
-"""One recall order: the champion and archived releases on the newest labelled rows, and what came of it."""
+"""One recall order: the champion beside archived releases and the frozen challenger on the newest labelled rows, and what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from streams.contract import Contract
-from streams.encoding import encode_columns
 from streams.events import RecallFinished, TrainingOrder, derived_id
 from streams.release import BlobCorrupt, BlobMissing
 from trainer.candidate import NotTrainable
 from trainer.dataset import assemble, sought_rows
+from trainer.frozen_run import Frost, freeze, offered
 from trainer.left_out import LeavingOut
-from trainer.recall import Tried, judge
+from trainer.recall import RecallVerdict, Tried, judge
+from trainer.scored import ScoredRows
 from trainer.stored_release import StoredRelease, load_stored
-from trainer.table import Table, Target, encode_target, losses
+from trainer.table import Table
 from trainer.workshop import ACTOR, Workshop
 
 _UNFIT = (BlobMissing, BlobCorrupt, NotTrainable, ValueError, msgspec.DecodeError)
-"""What an archived release may have wrong with it: it is passed over. (A store that cannot be read is another thing.)"""
+"""What an archived release, or the challenger, may have wrong with it: it is passed over. (A store that cannot be read is another thing.)"""
 
 
 def recall_order(order: TrainingOrder, model: str, shop: Workshop) -> RecallFinished:
@@ -40,27 +39,65 @@ def nothing_recalled(order: TrainingOrder, model: str, shop: Workshop, why: str)
 
 
 def _tried(order: TrainingOrder, model: str, shop: Workshop) -> RecallFinished:
-    policy = order.policy.recall
+    """What served before has to be proved better. The challenger was measured already: it has to pass the gate, as a training does."""
     champion = load_stored(shop.store, order.champion, model)
     table = _newest(order, champion, model, shop)
-    actual = encode_target(champion.contract.target, table.target)
-    theirs = _losses(champion, champion.contract, table, actual, shop)
-    fresh = champion.unseen(table.at)
+    tried, passed_over = _archived(order, champion, table, model, shop)
+    verdict = _judged(order, tried, passed_over)
+    if order.challenger:
+        newest = table.at[-1] if table.rows else None
+        try:
+            frozen, beside = offered(model, order, champion, newest, shop)
+            if not verdict.release or _gain(beside, order) > _gain(_named(tried, verdict.release), order):
+                made = freeze(frozen, beside, verdict.numbers, order, champion, shop)
+                return _answer_frozen(order, model, shop, verdict, made)
+        except _UNFIT as error:
+            verdict = _judged(order, tried, [*passed_over, f"the challenger is passed over: {error}"])
+    return _answer(order, model, shop, release=verdict.release, why=verdict.why, numbers=verdict.numbers)
+
+
+def _named(tried: list[Tried], release: str) -> Tried:
+    return next(one for one in tried if one.release == release)
+
+
+def _gain(tried: Tried, order: TrainingOrder) -> float:
+    """On as many of its newest rows as a recall looks at."""
+    gains = (tried.champion - tried.losses)[-order.policy.recall.rows :]
+    return float(gains.mean()) if len(gains) else 0.0
+
+
+def _archived(
+    order: TrainingOrder, champion: StoredRelease, table: Table, model: str, shop: Workshop
+) -> tuple[list[Tried], list[str]]:
+    """The archived releases on the table's rows, and why some are passed over."""
     tried: list[Tried] = []
     passed_over: list[str] = []
+    if not order.recall:
+        return tried, passed_over
+    scored = ScoredRows(champion.contract, table, shop)
+    theirs = scored.losses_of(champion)
+    fresh = champion.unseen(table.at)
     for digest in order.recall:
         try:
             release = load_stored(shop.store, digest, model)
-            ours = _losses(release, champion.contract, table, actual, shop)
+            ours = scored.losses_of(release)
         except _UNFIT as error:
             passed_over.append(f"{digest[:12]} is passed over: {error}")
             continue
         fair = fresh & release.unseen(table.at)
         tried.append(Tried(release=digest, losses=ours[fair], champion=theirs[fair]))
-    verdict = judge(
-        tried, rows=policy.rows, alpha=policy.alpha, least_gain=order.policy.training.gate_margin, passed_over=passed_over
+    return tried, passed_over
+
+
+def _judged(order: TrainingOrder, tried: list[Tried], passed_over: list[str]) -> RecallVerdict:
+    policy = order.policy.recall
+    return judge(
+        tried,
+        rows=policy.rows,
+        alpha=policy.alpha,
+        least_gain=order.policy.training.gate_margin,
+        passed_over=passed_over,
     )
-    return _answer(order, model, shop, release=verdict.release, why=verdict.why, numbers=verdict.numbers)
 
 
 def _newest(order: TrainingOrder, champion: StoredRelease, model: str, shop: Workshop) -> Table:
@@ -77,21 +114,16 @@ def _newest(order: TrainingOrder, champion: StoredRelease, model: str, shop: Wor
     return dataset.table
 
 
-def _losses(stored: StoredRelease, common: Contract, table: Table, actual: Target, shop: Workshop) -> NDArray[np.float64]:
-    """What a release loses on the rows, by the champion's measure. Raises _UNFIT."""
-    contract, target = stored.contract, stored.contract.target
-    if (target.name, target.task, target.classes) != (common.target.name, common.target.task, common.target.classes):
-        raise NotTrainable(f"it predicts another target, {target.name!r} ({target.task}).")
-    absent = [feature.name for feature in contract.features if feature.name not in table.columns]
-    if absent:
-        raise NotTrainable(f"it needs features that are served no more: {', '.join(absent)}.")
-    model = shop.formats.load(contract, shop.store.get(stored.release.artefact))
-    values, _ = model.predict_matrix(encode_columns(contract, table.columns))
-    return losses(common.target, values, actual)
-
-
 def _answer(
-    order: TrainingOrder, model: str, shop: Workshop, *, release: str, why: str, numbers: Mapping[str, float]
+    order: TrainingOrder,
+    model: str,
+    shop: Workshop,
+    *,
+    release: str,
+    why: str,
+    numbers: Mapping[str, float],
+    challenger: bool = False,
+    learnt_until: datetime | None = None,
 ) -> RecallFinished:
     return RecallFinished(
         id=_id(order),
@@ -103,6 +135,22 @@ def _answer(
         attempt=order.attempt,
         release=release,
         numbers=dict(numbers),
+        challenger=challenger,
+        learnt_until=learnt_until,
+    )
+
+
+def _answer_frozen(order: TrainingOrder, model: str, shop: Workshop, verdict: RecallVerdict, made: Frost) -> RecallFinished:
+    why = f"the challenger is let through: {made.why}; frozen as release {made.release[:12]}"
+    return _answer(
+        order,
+        model,
+        shop,
+        release=made.release,
+        why=why,
+        numbers={**verdict.numbers, **made.numbers},
+        challenger=True,
+        learnt_until=made.learnt_until,
     )
 
 

@@ -6,23 +6,27 @@ A run has one result of each stage for good: an order that comes again is answer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from streams.encoding import encode_columns
 from streams.events import RecallFinished, TrainingFailed, TrainingFinished, TrainingOrder, derived_id
 from streams.ports import LogUnavailable, PositionLost
-from streams.release import BlobCorrupt, BlobMissing, Release, encode
+from streams.release import BlobCorrupt, BlobMissing
 from trainer.candidate import Fitted, NotTrainable, fit, profile_of
-from trainer.dataset import Dataset, SourceBehind, assemble, manifest, sought_rows
+from trainer.candidate_store import store_card, store_model, store_release
+from trainer.champion_regret import champion_regret
+from trainer.dataset import Dataset, SourceBehind
 from trainer.gate import GateVerdict, judge
-from trainer.left_out import LeavingOut
 from trainer.recall_run import nothing_recalled, recall_order
 from trainer.recipes.xgboost_trees import BadParameters
+from trainer.run_dataset import gather, store
 from trainer.runcard import RunCard
 from trainer.search import NothingFound
 from trainer.stopwatch import Stopwatch
 from trainer.stored_release import StoredRelease, load_stored
-from trainer.table import Table, encode_target
+from trainer.table import encode_target
 from trainer.training_card import StoredDataset, training_card
 from trainer.trial import PoolFailed
 from trainer.validate import validate
@@ -36,7 +40,7 @@ _LASTING = (NotTrainable, NothingFound, BadParameters, BlobCorrupt, ValueError)
 
 def run_order(order: TrainingOrder, model: str, shop: Workshop) -> RecallFinished | TrainingFinished | TrainingFailed:
     """Carry out one order. Raises only what is a fault of this program."""
-    if order.recall:
+    if order.looks_first:
         return _run_recall(order, model, shop)
     known = shop.results.find(order.run, TrainingFinished)
     if known is not None:
@@ -79,17 +83,8 @@ def _train(order: TrainingOrder, model: str, shop: Workshop) -> TrainingFinished
     watch, created = Stopwatch(shop.seconds), shop.wall_clock()
     policy = order.policy.training
     champion = load_stored(shop.store, order.champion, model)
-    rows = shop.source.newest(model, order.as_of, sought_rows(policy))
-    watch.lap("read")
-    dataset = assemble(
-        contract=champion.contract,
-        rows=rows,
-        registration=_registration(champion, shop),
-        policy=policy,
-        as_of=order.as_of,
-        leaving=LeavingOut.of(order),
-    )
-    stored = _store_dataset(order, champion, dataset, shop)
+    dataset = gather(order, champion, shop, watch)
+    stored = store(order, champion, dataset, shop)
     watch.lap("dataset")
     reasons = validate(dataset, champion.contract, policy)
     if reasons:
@@ -107,6 +102,8 @@ def _train(order: TrainingOrder, model: str, shop: Workshop) -> TrainingFinished
     )
     verdict = _gate(champion, dataset, fitted, shop, policy.gate_margin)
     watch.lap("gate")
+    regret = champion_regret(order, champion, dataset, shop)
+    watch.lap("regret")
     # What says no number has no profile, and nobody may let it in.
     sound = verdict.passed or bool(np.isfinite(fitted.values).all())
     outputs = _store_candidate(champion, dataset, fitted, shop) if sound else {}
@@ -119,6 +116,7 @@ def _train(order: TrainingOrder, model: str, shop: Workshop) -> TrainingFinished
         stored=stored,
         fitted=fitted,
         verdict=verdict,
+        regret=regret,
         outputs=outputs,
         laps=watch,
         created=created,
@@ -127,33 +125,12 @@ def _train(order: TrainingOrder, model: str, shop: Workshop) -> TrainingFinished
     return _finish(order=order, champion=champion, stored=stored, verdict=verdict, card=card, shop=shop)
 
 
-def _registration(champion: StoredRelease, shop: Workshop) -> Table | None:
-    digest = champion.card.inputs.get("registration", "")
-    return shop.formats.from_parquet(shop.store.get(digest), champion.contract) if digest else None
-
-
-def _store_dataset(order: TrainingOrder, champion: StoredRelease, dataset: Dataset, shop: Workshop) -> StoredDataset:
-    data = shop.formats.to_parquet(dataset.table, champion.contract)
-    digest = shop.store.put(data)
-    shop.crash.reached("trainer:data_stored")
-    description = manifest(
-        contract=champion.contract,
-        contract_digest=champion.release.contract,
-        dataset=dataset,
-        data=digest,
-        as_of=order.as_of,
-    )
-    stored = StoredDataset(manifest=shop.store.put(encode(description)), data=digest, bytes=len(data))
-    shop.crash.reached("trainer:dataset_stored")
-    return stored
-
-
 def _gate(champion: StoredRelease, dataset: Dataset, fitted: Fitted, shop: Workshop, margin: float) -> GateVerdict:
     """Judge on the holdout's rows that the champion was not trained on either."""
     fair = champion.unseen(dataset.table.at[dataset.holdout_from :])
     contract = champion.contract
     holdout = dataset.table.part(dataset.holdout_from, dataset.table.rows)
-    served = shop.formats.load(contract, shop.store.get(champion.release.artefact))
+    served = shop.formats.load(champion.release.format, contract, shop.store.get(champion.release.artefact))
     theirs, _ = served.predict_matrix(encode_columns(contract, holdout.columns)[fair])
     return judge(
         target=contract.target,
@@ -164,21 +141,18 @@ def _gate(champion: StoredRelease, dataset: Dataset, fitted: Fitted, shop: Works
     )
 
 
-def _store_candidate(champion: StoredRelease, dataset: Dataset, fitted: Fitted, shop: Workshop) -> dict[str, str]:
+def _store_candidate(champion: StoredRelease, dataset: Dataset, fitted: Fitted, shop: Workshop) -> Mapping[str, str]:
     profile = profile_of(champion.contract, champion.release.contract, dataset.table, fitted)
-    artefact = shop.store.put(fitted.artefact)
-    shop.crash.reached("trainer:artefact_stored")
-    outputs = {"artefact": artefact, "profile": shop.store.put(encode(profile))}
-    shop.crash.reached("trainer:profile_stored")
-    return outputs
+    return store_model(fitted.artefact, profile, shop)
 
 
 def _finish(
     *, order: TrainingOrder, champion: StoredRelease, stored: StoredDataset, verdict: GateVerdict, card: RunCard, shop: Workshop
 ) -> TrainingFinished:
-    card_digest = shop.store.put(encode(card))
-    shop.crash.reached("trainer:card_stored")
-    release = _store_release(order, champion, card, card_digest, shop) if card.outputs else ""
+    card_digest = store_card(card, shop)
+    release = ""
+    if card.outputs:
+        release = store_release(order, champion, card, card_digest, shop, artefact_format=shop.formats.artefact)
     return TrainingFinished(
         id=derived_id(order.run, "finished"),
         at=shop.wall_clock(),
@@ -194,20 +168,3 @@ def _finish(
         seconds=card.duration_s,
         numbers={**card.metrics, **{f"seconds[{name}]": length for name, length in card.phases_s.items()}},
     )
-
-
-def _store_release(order: TrainingOrder, champion: StoredRelease, card: RunCard, card_digest: str, shop: Workshop) -> str:
-    """Kept whatever the gate said: a person may override it."""
-    candidate = Release(
-        model=champion.release.model,
-        artefact=card.outputs["artefact"],
-        format=shop.formats.artefact,
-        contract=champion.release.contract,
-        profile=card.outputs["profile"],
-        card=card_digest,
-        run=order.run,
-        parent=order.champion,
-    )
-    release = shop.store.put(encode(candidate))
-    shop.crash.reached("trainer:candidate_stored")
-    return release

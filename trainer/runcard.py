@@ -29,7 +29,7 @@ class RunCard(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     """Of this program's source, where it is known."""
     step: str
-    """What of the loop this was: 'registration' or 'training'."""
+    """What of the loop this was: 'registration', 'training' or 'frozen challenger'."""
     command: str
     """How it would be repeated, with placeholders: a command, or in words where there is none."""
     interpolated_command: str

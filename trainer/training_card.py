@@ -9,6 +9,7 @@ from typing import Final
 
 from streams.events import TrainingOrder
 from streams.policy import Policy
+from streams.price import told
 from streams.release import Release
 from trainer.candidate import Fitted
 from trainer.dataset import Dataset
@@ -47,6 +48,7 @@ def training_card(
     stored: StoredDataset,
     fitted: Fitted,
     verdict: GateVerdict,
+    regret: Mapping[str, float],
     outputs: Mapping[str, str],
     laps: Stopwatch,
     created: datetime,
@@ -83,10 +85,11 @@ def training_card(
         duration_s=laps.total,
         phases_s=dict(laps.laps),
         resources=resources(shop.pool, fitted, stored),
-        price=order.policy.staleness.training_worth_errors,
+        price=_price(order.policy),
         tags={**(facts.tags or {}), "recipe": order.policy.training.recipe, "gate": "passed" if verdict.passed else "refused"},
         metrics={
             **verdict.numbers,
+            **regret,
             **fitted.metrics(),
             "gate_measured": float(verdict.measured),
             "rows_fitted": float(fitted_rows),
@@ -136,7 +139,7 @@ def registration_card(
         duration_s=laps.total if laps else 0.0,
         phases_s=dict(laps.laps) if laps else {},
         resources=resources(pool, fitted, stored, timed=laps is not None),
-        price=policy.staleness.training_worth_errors,
+        price=_price(policy),
         tags={**(facts.tags or {}), "recipe": policy.training.recipe},
         metrics={**fitted.metrics(), "rows_fitted": float(rows)},
         parent="",
@@ -153,3 +156,7 @@ def resources(pool: TrialPool, fitted: Fitted, stored: StoredDataset, *, timed: 
         "artefact_bytes": float(len(fitted.artefact)),
     }
     return {**used, "fit_seconds": fitted.fit_seconds} if timed else used
+
+
+def _price(policy: Policy) -> float:
+    return told(policy.staleness.price_errors)

@@ -16,6 +16,7 @@ from streams.encoding import Matrix
 from streams.events import RecallFinished, TrainingFinished
 from streams.release import BlobStore
 from trainer.dataset import RowSource
+from trainer.frozen import NO_CHALLENGERS, Challengers
 from trainer.runcard import Environment
 from trainer.table import Table
 from trainer.trial import TrialData, TrialPool
@@ -48,11 +49,12 @@ class Formats:
     """How tables and models become bytes and come back."""
 
     artefact: str
-    """Name of the artefact's format in the release."""
+    """Name, in the release, of the format that trainings write."""
     to_parquet: Callable[[Table, Contract], bytes]
     from_parquet: Callable[[bytes, Contract], Table]
     pack: Callable[[Contract, Table], TrialData]
-    load: Callable[[Contract, bytes], Model]
+    load: Callable[[str, Contract, bytes], Model]
+    """By the format that the release names. Raises NotTrainable where the artefact is not what it says."""
 
 
 Seconds: TypeAlias = Callable[[], float]
@@ -82,5 +84,6 @@ class Workshop:
     wall_clock: Callable[[], datetime]
     seconds: Seconds
     """A clock that only runs forward."""
+    challengers: Challengers = NO_CHALLENGERS
     facts: Facts = NO_FACTS
     crash: CrashPoints = NOWHERE

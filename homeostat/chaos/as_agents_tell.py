@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from streams.events import UNIT, ArmEvidence, EvidenceGathered, LossesGathered, Route, derived_id
+from streams.events import (
+    UNIT,
+    ArmEvidence,
+    ChallengerScore,
+    ChallengerScored,
+    EvidenceGathered,
+    LossesGathered,
+    Route,
+    derived_id,
+)
 
 
 def losses_told(
@@ -23,6 +32,43 @@ def losses_told(
         made=rows,
         loss=errors * UNIT,
         loss_squared=errors * UNIT,
+    )
+
+
+def scores_told(
+    model: str,
+    at: datetime,
+    scores: tuple[ChallengerScore, ...],
+    *,
+    first: int,
+    end: int,
+    partition: int = 0,
+    actor: str = "agents",
+) -> ChallengerScored:
+    """One finished lake file of labels, from an offset to another."""
+    return ChallengerScored(
+        id=derived_id(model, "challenger", partition, first, end),
+        at=at,
+        model=model,
+        actor=actor,
+        reason="scored",
+        partition=partition,
+        first_offset=first,
+        end_offset=end,
+        scores=scores,
+    )
+
+
+def score(release: str, period: int, *, labelled: int, champion: int, challenger: int, n: int | None = None) -> ChallengerScore:
+    """So many wrong answers of each on the rows drawn (all, unless `n` says otherwise), the fewer of them on the same rows."""
+    return ChallengerScore(
+        release=release,
+        period=period,
+        labelled=labelled,
+        n=labelled if n is None else n,
+        champion=champion * UNIT,
+        challenger=challenger * UNIT,
+        difference_squared=abs(champion - challenger) * UNIT,
     )
 
 

@@ -1,7 +1,8 @@
 """What must be true of every schedule: each rule a pure function of its whole history that yields what breaks it.
 
 `RULES` lists all of them: those of the log here, those of single records in `record_rules`, of rollouts in `rollout_rules`
-and `way_out_rules`, of routers in `router_rules`.
+and `way_out_rules`, of what is measured and of challengers in `measuring_rules` and `challenger_rules`, of routers in
+`router_rules`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,28 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from homeostat.chaos import record_rules, rollout_rules, router_rules, way_out_rules
+from homeostat.chaos import challenger_rules, measuring_rules, record_rules, rollout_rules, router_rules, way_out_rules
 from homeostat.chaos.history import History, Place, snapshot_owner
-from streams.events import Approve, Decided, EvidenceGathered, LossesGathered, RetrainRequested, Ticked
+from streams.events import (
+    Approve,
+    ChallengerScored,
+    Decided,
+    DriftDetected,
+    EvidenceGathered,
+    LossesGathered,
+    RetrainRequested,
+    Ticked,
+)
 
 Rule = Callable[[History], Iterator[str]]
 
-_MAY_BE_SILENT: Final = (Ticked, LossesGathered)
-"""Records on which nothing needs to be said: a tick before its deadline, losses of a release that does not serve."""
-_SELF_GUARDED: Final = (EvidenceGathered, LossesGathered, Ticked)
+_MAY_BE_SILENT: Final = (Ticked, LossesGathered, ChallengerScored)
+"""Records on which nothing needs to be said: a tick before its deadline, losses of a release that does not serve, or whose period
+waits for the challenger, and scores of a period that is not closed."""
+_SELF_GUARDED: Final = (EvidenceGathered, LossesGathered, ChallengerScored, Ticked)
+_BUYING: Final = (LossesGathered, ChallengerScored, DriftDetected)
+"""Records of agents: nobody's word."""
+ENDS: Final = frozenset({"TrainingEnded", "Recalled", "ChallengerFrozen"})
 _STARTS: Final = frozenset({"RecallStarted", "TrainingStarted"})
 _HELD: Final = frozenset({"TrainingStarted", "RecallStarted", "ShadowStarted", "StepTaken", "Promoted"})
 
@@ -80,7 +94,7 @@ def one_run_at_a_time(history: History) -> Iterator[str]:
                     yield f"{model}: run {decision.run} is retried, {open_run or 'none'} is open"
                 if decision.order is not None and decision.order.attempt > attempts:
                     yield f"{model}: attempt {decision.order.attempt} of run {decision.run}"
-            elif decision.kind in ("TrainingEnded", "Recalled"):
+            elif decision.kind in ENDS:
                 if decision.run != open_run:
                     yield f"{model}: run {decision.run} ends, {open_run or 'none'} is open"
                 open_run, recalling = "", False
@@ -110,9 +124,9 @@ def autonomy_is_kept(history: History) -> Iterator[str]:
             if decision.kind == "PolicyChanged":
                 autonomy = getattr(record, "policy").autonomy  # noqa: B009 - a PolicySet, or the decision is wrong
             elif decision.kind in _STARTS:
-                if isinstance(record, LossesGathered) and autonomy not in ("approve", "auto"):
+                if isinstance(record, _BUYING) and autonomy not in ("approve", "auto"):
                     yield f"{model}: a training is bought under autonomy {autonomy}, offset {decision.offset}"
-            elif decision.kind in ("TrainingEnded", "Recalled"):
+            elif decision.kind in ENDS:
                 if autonomy != "auto":
                     asks.add(decision.run)
             elif decision.kind in ("Approved", "GateOverridden", "ShadowOverridden"):
@@ -157,7 +171,7 @@ def the_log_is_the_fold_of_control(history: History) -> Iterator[str]:
 def _goes_on(decision: Decided, history: History) -> bool:
     """Whether a run that was open before the hold only goes on: its recall found nothing."""
     record = history.records.get((decision.partition, decision.offset))
-    return decision.kind == "TrainingStarted" and not isinstance(record, (LossesGathered, RetrainRequested, Approve))
+    return decision.kind == "TrainingStarted" and not isinstance(record, (*_BUYING, RetrainRequested, Approve))
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -170,6 +184,8 @@ RULES: Final[tuple[Rule, ...]] = (
     every_run_and_rollout_ends,
     the_log_is_the_fold_of_control,
     *record_rules.RULES,
+    *measuring_rules.RULES,
+    *challenger_rules.RULES,
     *rollout_rules.RULES,
     *way_out_rules.RULES,
     *router_rules.RULES,

@@ -10,7 +10,7 @@ from homeostat.chaos.broker import Broker
 from streams import topics
 from streams.events import Decided
 
-EXISTS: Final = frozenset({"Registered", "Restored", "TrainingEnded"})
+EXISTS: Final = frozenset({"Registered", "Restored", "TrainingEnded", "ChallengerFrozen"})
 """Kinds of decision whose release is in the store."""
 
 
@@ -53,5 +53,5 @@ class Observer:
             seen.runs.append(decision.order.run)
         if decision.kind in EXISTS and decision.release and decision.release not in seen.releases:
             seen.releases.append(decision.release)
-        if decision.kind == "TrainingEnded" and decision.release:
+        if decision.kind in ("TrainingEnded", "ChallengerFrozen") and decision.release:
             seen.made.append(decision.release)

@@ -32,7 +32,7 @@ from streams.events import (
     RollBack,
 )
 from streams.policy import Policy
-from streams.policy_limits import fault
+from streams.policy_limits import TRIGGERS, fault
 
 
 class People:
@@ -124,9 +124,13 @@ class People:
         return msgspec.structs.replace(policy, autonomy=self._one_of("observe", "suggest", "approve", "auto", "auto"))
 
     def _other_switch(self, policy: Policy) -> Policy:
-        staleness = msgspec.structs.replace(policy.staleness, enabled=not policy.staleness.enabled)
+        trigger = self._one_of(*(other for other in TRIGGERS if other != policy.staleness.trigger))
+        staleness = msgspec.structs.replace(policy.staleness, trigger=trigger)
         quarantine = msgspec.structs.replace(policy.quarantine, enabled=not policy.quarantine.enabled)
-        return msgspec.structs.replace(policy, **self._rng.choice(({"staleness": staleness}, {"quarantine": quarantine})))
+        one = self._one_of("enabled", "candidate")
+        challenger = msgspec.structs.replace(policy.challenger, **{one: not getattr(policy.challenger, one)})
+        switches = ({"staleness": staleness}, {"quarantine": quarantine}, {"challenger": challenger})
+        return msgspec.structs.replace(policy, **self._rng.choice(switches))
 
     @staticmethod
     def _impossible(policy: Policy) -> Policy:

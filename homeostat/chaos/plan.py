@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from streams.policy import AdmissionPolicy, CanaryPolicy, Policy, RecallPolicy, StalenessPolicy
+from streams.policy import AdmissionPolicy, CanaryPolicy, ChallengerPolicy, Policy, RecallPolicy, StalenessPolicy
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 MARGIN: Final = 0.25
@@ -19,7 +19,7 @@ RUNS_DEADLINE: Final = timedelta(minutes=15)
 ROLLOUT_DEADLINE: Final = timedelta(hours=1)
 
 POLICY: Final = Policy(
-    staleness=StalenessPolicy(period=timedelta(minutes=5), training_worth_errors=12.0, guard_sd=1.0),
+    staleness=StalenessPolicy(period=timedelta(minutes=5), retrain_cost="12 errors", noise_trainings=13.0),
     admission=AdmissionPolicy(attempts=2, deadline=RUNS_DEADLINE, trainings_per_30_days=8, failures_to_open=3),
     canary=CanaryPolicy(
         margin=MARGIN, alpha_promote=ALPHA, alpha_rollback=ALPHA, steps=(0.5, 1.0), step_rows=16, shadow_least_rows=20,
@@ -60,6 +60,8 @@ class Plan:
     """Suspended, while another starts; then it wakes and goes on."""
     other_crash: float
     """Of a router, the trainer, or the agents."""
+    silence: float
+    """Of a challenger that falls silent, or is heard again."""
     label_lost: float
 
 
@@ -73,7 +75,7 @@ def drawn(seed: int) -> Plan:
     models = rng.choice((_TOGETHER, _APART, _ALONE, _ALONE))
     return Plan(
         seed=seed,
-        steps=rng.choice((30, 30, 40, 40, 50, 80)),
+        steps=rng.choice((30, 30, 40, 40, 50, 120)),
         policies={model: _policy(rng) for model in models},
         routers=rng.choice((1, 2, 2, 3)),
         agents=rng.choice((1, 1, 2)),
@@ -88,6 +90,7 @@ def drawn(seed: int) -> Plan:
         controller_sleep=rate(0.08),
         other_crash=rate(0.08),
         label_lost=rate(0.1),
+        silence=rate(0.06),
     )
 
 
@@ -95,8 +98,24 @@ def _policy(rng: random.Random) -> Policy:
     steps = rng.choice(((0.5, 1.0), (0.5, 1.0), (0.2, 0.6, 1.0)))
     newer = rng.choice(("waits", "replaces"))
     attempts, budget = rng.choice((1, 2, 2)), rng.choice((2, 8, 8))
+    price = rng.choices(("12 errors", "0 errors", "inf errors", "0.60 EUR"), (6, 2, 1, 2))[0]
+    staleness = msgspec.structs.replace(
+        POLICY.staleness,
+        retrain_cost=price,
+        error_value=0.05,
+        challenger_cost=rng.choice((0.1, 0.1, 0.0, 2.0)),
+        trigger=rng.choices(("staleness", "drift", "nothing"), (12, 2, 1))[0],
+    )
+    challenger = ChallengerPolicy(
+        enabled=rng.random() < 0.85,
+        share=rng.choice((1.0, 1.0, 0.3)),
+        candidate=rng.random() < 0.85,
+        silent_periods=rng.choice((1, 2, 3)),
+    )
     return msgspec.structs.replace(
         POLICY,
+        staleness=staleness,
+        challenger=challenger,
         admission=msgspec.structs.replace(POLICY.admission, attempts=attempts, trainings_per_30_days=budget),
         autonomy=rng.choices(("auto", "approve", "suggest", "observe"), (12, 2, 2, 1))[0],
         canary=msgspec.structs.replace(POLICY.canary, steps=steps, newer=newer),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from homeostat.chaos.planted_in_challenger import IN_CHALLENGER
 from homeostat.chaos.planted_in_log import IN_LOG
 from homeostat.chaos.planted_in_rollout import IN_ROLLOUT
 from homeostat.chaos.planted_in_training import IN_TRAINING
@@ -11,7 +12,7 @@ from homeostat.chaos.planting import Planted
 
 __all__ = ["ALL", "Planted", "named"]
 
-ALL: Final[tuple[Planted, ...]] = (*IN_LOG, *IN_ROLLOUT, *IN_TRAINING)
+ALL: Final[tuple[Planted, ...]] = (*IN_LOG, *IN_ROLLOUT, *IN_TRAINING, *IN_CHALLENGER)
 
 
 def named(name: str) -> Planted:

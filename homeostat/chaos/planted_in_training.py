@@ -14,7 +14,7 @@ from drift import monitoring, periods, signals
 from drift.evidence import Grown
 from drift.monitoring import ModelKnown
 from drift.periods import Periods
-from homeostat import incident_flow, person_flow, training_flow
+from homeostat import incident_flow, measuring_flow, person_flow
 from homeostat.chaos.planting import Planted, replaced
 from homeostat.model_state import Arrival, ModelState, Step
 from streams.events import (
@@ -169,12 +169,12 @@ IN_TRAINING: Final = (
     Planted(
         name="period_measured_twice",
         what="Losses of a period that was measured count again when they are told again: a training is bought too early.",
-        plant=partial(replaced, training_flow, "_unusable", _period_measured_twice),
+        plant=partial(replaced, measuring_flow, "_unusable", _period_measured_twice),
     ),
     Planted(
         name="impossible_losses_pass",
         what="Nobody checks that losses fit their number of rows: one absurd record buys a training.",
-        plant=partial(replaced, training_flow, "_unusable", _impossible_losses_pass),
+        plant=partial(replaced, measuring_flow, "_unusable", _impossible_losses_pass),
     ),
     Planted(
         name="retry_never_run",

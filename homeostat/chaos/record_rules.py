@@ -18,7 +18,7 @@ from streams.events import (
     TrainingFinished,
 )
 
-_OF_RUNS: Final = frozenset({"TrainingEnded", "Recalled", "TrainingRetried", "TrainingStarted"})
+_OF_RUNS: Final = frozenset({"TrainingEnded", "Recalled", "ChallengerFrozen", "TrainingRetried", "TrainingStarted"})
 
 
 def rubbish_never_counts(history: History) -> Iterator[str]:
@@ -39,20 +39,6 @@ def what_agents_tell_again_is_the_same(history: History) -> Iterator[str]:
                 yield f"control {place} tells the losses of period {record.period} of {record.release} otherwise than before"
 
 
-def a_period_is_measured_once(history: History) -> Iterator[str]:
-    """Losses that are told again do not count again."""
-    for model, decisions in history.model_decisions().items():
-        last = ("", -1.0)
-        for decision in decisions:
-            if decision.kind == "StalenessMeasured":
-                now = decision.release, decision.numbers["period"]
-                if now[0] == last[0] and now[1] <= last[1]:
-                    yield f"{model}: period {now[1]:.0f} is measured after {last[1]:.0f}"
-                last = now
-            elif decision.kind == "PolicyChanged":
-                last = ("", -1.0)
-
-
 def results_count_for_their_attempt(history: History) -> Iterator[str]:
     """What a run gives ends or retries that run, and that attempt of it, or nothing."""
     for model, decisions in history.model_decisions().items():
@@ -62,8 +48,8 @@ def results_count_for_their_attempt(history: History) -> Iterator[str]:
             if isinstance(record, TrainingFinished | TrainingFailed | RecallFinished) and decision.kind in _OF_RUNS:
                 if record.run != decision.run:
                     yield f"{model}: {decision.kind} of run {decision.run} follows from a result of {record.run}"
-                if isinstance(record, TrainingFailed) and record.attempt != attempt:
-                    yield f"{model}: attempt {record.attempt} failed, and ended attempt {attempt} of run {decision.run}"
+                if isinstance(record, TrainingFailed | RecallFinished) and record.attempt != attempt:
+                    yield f"{model}: a result of attempt {record.attempt} ended attempt {attempt} of run {decision.run}"
             if decision.order is not None:
                 attempt = decision.order.attempt
 
@@ -104,7 +90,6 @@ def _passed_over(decision: Decided) -> bool:
 RULES: Final = (
     rubbish_never_counts,
     what_agents_tell_again_is_the_same,
-    a_period_is_measured_once,
     results_count_for_their_attempt,
     an_approval_answers_its_question,
     the_trainer_forgets_no_run,

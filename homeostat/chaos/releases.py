@@ -14,6 +14,8 @@ SLOW_BINS: Final = 64
 """Sixteen times as long."""
 _KINDS: Final = ("better", "identical", "worse", "much worse", "failing", "slow")
 _WEIGHTS: Final = (6, 3, 3, 1, 1, 1)
+_FROZEN_WEIGHTS: Final = (12, 2, 2, 1, 1, 1)
+"""A frozen challenger was proved better before."""
 _LEAST, _MOST = 0.02, 0.99
 _DRIFT: Final = 0.35
 
@@ -46,6 +48,14 @@ class Releases:
         release = f"trained-{run[:13]}"
         if release not in self.truths:
             kind = random.Random(f"{self.seed}/{run}").choices(_KINDS, _WEIGHTS)[0]
+            self.truths[release] = _made(kind, self.truths[champion], changed=changed)
+        return release
+
+    def frozen(self, run: str, champion: str, *, changed: bool) -> str:
+        """The challenger as it was frozen for a run: the same one however often the run is repeated."""
+        release = f"frozen-{run[:13]}"
+        if release not in self.truths:
+            kind = random.Random(f"{self.seed}/{run}/frozen").choices(_KINDS, _FROZEN_WEIGHTS)[0]
             self.truths[release] = _made(kind, self.truths[champion], changed=changed)
         return release
 

@@ -73,6 +73,9 @@ def no_promotion_without_evidence(history: History) -> Iterator[str]:
                 waiting = next(evidence, None)
             if decision.kind in ("GateOverridden", "ShadowOverridden"):
                 rollout.overridden.add(decision.run)
+                # Whoever waited already keeps its place, and the run that it was offered by.
+                same = history.by_place(model)[decision.offset]
+                rollout.overridden |= {one.run for one in same if one.kind == "CandidateQueued"}
             elif decision.kind == "ShadowStarted":
                 rollout.begins(decision.run)
             elif decision.kind in ("StepTaken", "Promoted"):

@@ -14,7 +14,16 @@ from homeostat.chaos.post import Post
 from homeostat.control_fold import LIMIT_BYTES
 from streams import topics
 from streams.codec import encode_json
-from streams.events import ArmEvidence, EvidenceGathered, LossesGathered, RetrainRequested, Route
+from streams.events import (
+    UNIT,
+    ArmEvidence,
+    ChallengerScore,
+    ChallengerScored,
+    EvidenceGathered,
+    LossesGathered,
+    RetrainRequested,
+    Route,
+)
 from streams.ports import Outgoing
 
 HUGE: Final = 2**60
@@ -33,7 +42,7 @@ class Rubbish:
         self._rng = rng
         self._makers: tuple[Callable[[str, Route | None], Outgoing], ...] = (
             self._noise, self._not_finite, self._wrong_key, self._wrong_place, self._oversized, self._from_2099, self._long_id,
-            self._losses, self._evidence, self._evidence, self._unregistered,
+            self._losses, self._evidence, self._evidence, self._unregistered, self._scores, self._scores,
         )  # fmt: skip
         self._said = 0
 
@@ -95,6 +104,32 @@ class Rubbish:
                 )
             ),
         )  # fmt: skip
+
+    def _scores(self, model: str, route: Route | None) -> Outgoing:
+        """Far beyond what the log of labels holds, about the newest period, and impossible in one number."""
+        now = int(self._broker.now.timestamp()) // PERIOD_S
+        (partition, first, end), (period, labelled, n, champion) = self._rng.choice(
+            (
+                ((-1, 2**40, 2**40 + 100), (now, 50, 50, 50 * UNIT)),
+                ((2**40, 2**40, 2**40 + 100), (now, 50, 50, 50 * UNIT)),
+                ((0, 2**40, 2**40 - 100), (now, 50, 50, 50 * UNIT)),
+                ((0, 2**40, 2**40 + 100), (now + 1_000, 50, 50, 50 * UNIT)),
+                ((0, 2**40, 2**40 + 100), (now, 50, 60, 50 * UNIT)),
+                ((0, 2**40, 2**40 + 100), (now, 50, 50, 51 * UNIT)),
+                ((0, 2**40, 2**40 + 100), (now, 50, -1, 0)),
+                ((0, 2**40, 2**40 + 10), (now, 2**62, 0, 0)),
+                ((0, 2**40, 2**60), (now, 2**50, 0, 0)),
+            )
+        )
+        score = ChallengerScore(
+            release=route.champion if route else "", period=period, labelled=labelled, n=n, champion=champion, challenger=0,
+            difference_squared=0,
+        )  # fmt: skip
+        record = ChallengerScored(
+            id=f"rubbish-{self._said}", at=self._broker.now, model=model, actor=ACTOR, reason="?", partition=partition,
+            first_offset=first, end_offset=end, scores=(score,),
+        )  # fmt: skip
+        return self._at(model, encode_json(record))
 
     def _evidence(self, model: str, route: Route | None) -> Outgoing:
         """Of the step in force, all for the candidate, and impossible in one number."""

@@ -84,6 +84,7 @@ def _count_rollouts(history: History, decisions: list[Decided], tally: Tally) ->
             tally.tried[worth[decision.run]] += 1
         if decision.kind in ("GateOverridden", "ShadowOverridden"):
             overridden.add(decision.run)
+            overridden |= {one.run for one in decisions if one.offset == decision.offset and one.kind == "CandidateQueued"}
         elif decision.kind == "StepTaken" and decision.run not in left | overridden:
             left.add(decision.run)
             tally.proved[worth[decision.run]] += 1

@@ -11,9 +11,10 @@ from homeostat.chaos.broker import Broker
 from homeostat.chaos.plan import Plan
 from homeostat.chaos.releases import Releases
 from homeostat.chaos.routers import Replica
+from homeostat.chaos.scorers import Scorers
 from homeostat.chaos.windows import Windows
 from serving.router import CHAMPION, answering_arm, rolling, scored_arms, unit_of
-from streams.events import UNIT, LossCounts, MadeCounts, PairCounts, Route, ServedCounts
+from streams.events import UNIT, ChallengerScore, LossCounts, MadeCounts, PairCounts, Route, ServedCounts
 from streams.topics import LABELS, PREDICTIONS
 
 SALT: Final = b"chaos"
@@ -39,6 +40,7 @@ class _Unlabelled:
     rows: int
     losses: tuple[LossCounts, ...]
     pairs: tuple[PairCounts, ...]
+    score: ChallengerScore | None
     quarantined: bool
 
 
@@ -46,13 +48,21 @@ class Traffic:
     """The clients of every model. `changed`: the models whose world is in its other state."""
 
     def __init__(
-        self, broker: Broker, plan: Plan, rng: random.Random, releases: Releases, windows: Windows, spoilt: set[str]
+        self,
+        broker: Broker,
+        plan: Plan,
+        rng: random.Random,
+        releases: Releases,
+        windows: Windows,
+        scorers: Scorers,
+        spoilt: set[str],
     ) -> None:
         self._broker = broker
         self._plan = plan
         self._rng = rng
         self._releases = releases
         self._windows = windows
+        self._scorers = scorers
         self._spoilt = spoilt
         self._unlabelled: list[_Unlabelled] = []
         self._rows = 0
@@ -80,6 +90,7 @@ class Traffic:
         self._served(route, replica, number, rows, answers, quarantined=quarantined)
         minute = int(self._broker.now.timestamp()) // 60
         scored = [(arm, release) for arm, release, truth in arms if not truth.fails]
+        sound = scored[0][0] == CHAMPION if scored else False
         self._unlabelled.append(
             _Unlabelled(
                 due=self._broker.step + self._rng.randint(0, 3),
@@ -97,6 +108,7 @@ class Traffic:
                     )
                     for arm, release in scored[1:]
                 ),
+                score=self._scorers.compared(model, route.champion, by_champion, lucks) if sound else None,
                 quarantined=quarantined,
             )
         )  # fmt: skip
@@ -122,11 +134,13 @@ class Traffic:
     def _count(self, lot: _Unlabelled) -> None:
         place = self._rng.randrange(LABEL_PARTITIONS)
         if lot.quarantined:
-            self._windows.publish(lot.model, LABELS, place, lot.rows, quarantined_rows=lot.rows)
+            window = self._windows.publish(lot.model, LABELS, place, lot.rows, quarantined_rows=lot.rows)
+            self._scorers.labelled(window, None)
             return
         for pair in lot.pairs:
             self.pairs[lot.model, pair.generation, pair.step, pair.arm] += pair.n
-        self._windows.publish(lot.model, LABELS, place, lot.rows, losses=lot.losses, pairs=lot.pairs)
+        window = self._windows.publish(lot.model, LABELS, place, lot.rows, losses=lot.losses, pairs=lot.pairs)
+        self._scorers.labelled(window, lot.score)
 
     def _served(
         self, route: Route, replica: Replica, number: int, rows: int, answers: Counter[str], *, quarantined: bool

@@ -16,6 +16,10 @@ from trainer.open_runs import OpenRuns, answered, decided
 
 NEVER_ANSWERED: Final = 0.07
 """Share of orders whose result is lost."""
+_FROZEN: Final = 0.75
+"""Share of the challengers asked for that are proved better."""
+_UNASKED: Final = 0.5
+"""Share of the orders that want no challenger frozen, and get one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Trainer:
                 self.runs = decided(self.runs, decision)
                 if decision.order is not None:
                     self._owed[decision.model] = decision.order
-                elif decision.kind in ("TrainingEnded", "Recalled"):
+                elif decision.kind in ("TrainingEnded", "Recalled", "ChallengerFrozen"):
                     self._owed.pop(decision.model, None)
         self.forgotten |= {order.run for model, order in self._owed.items() if model not in self.runs.orders}
         if self._work is None and (owed := self.runs.next()) is not None:
@@ -84,11 +88,15 @@ class Trainer:
                 id=derived_id(order.run, "failed", order.attempt), at=at, model=model, actor="trainer", reason="worker lost",
                 run=order.run, attempt=order.attempt, retryable=_luck(seed, order, "retryable") < 0.7,
             )  # fmt: skip
-        if order.recall:
+        if order.looks_first:
             found = self._releases.best(order.recall, order.champion, changed=changed)
+            frozen = _luck(seed, order, "frozen") < (_FROZEN if order.challenger else _UNASKED) and not found
+            if frozen:
+                found = self._releases.frozen(order.run, order.champion, changed=changed)
             return RecallFinished(
                 id=derived_id(order.run, "recalled", order.attempt), at=at, model=model, actor="trainer",
-                reason="tried the archive", run=order.run, attempt=order.attempt, release=found,
+                reason="tried what there is", run=order.run, attempt=order.attempt, release=found, challenger=frozen,
+                learnt_until=at if frozen else None,
             )  # fmt: skip
         release = self._releases.trained(order.run, order.champion, changed=changed)
         return TrainingFinished(
@@ -98,4 +106,4 @@ class Trainer:
 
 
 def _luck(seed: int, order: TrainingOrder, of: str) -> float:
-    return random.Random(f"{seed}/{order.run}/{order.attempt}/{bool(order.recall)}/{of}").random()
+    return random.Random(f"{seed}/{order.run}/{order.attempt}/{order.looks_first}/{of}").random()

@@ -106,6 +106,8 @@ def a_spoilt_candidate_goes(history: History) -> Iterator[str]:
         for decision in decisions:
             if decision.order is not None:
                 orders[decision.run] = decision.order
+            if decision.kind == "Recalled":
+                orders.pop(decision.run)  # trained long ago, by another order
             if decision.kind in ("ShadowStarted", "StepTaken"):
                 tried = decision.run
             elif decision.kind in (*_OUT, "Promoted") and decision.run == tried:
@@ -120,10 +122,13 @@ def a_spoilt_candidate_goes(history: History) -> Iterator[str]:
 
 
 def trainings_keep_to_their_budget(history: History) -> Iterator[str]:
-    """So many starts in any 30 days of event time; a run that recalled what there was is not counted."""
+    """So many starts in any 30 days of event time; a run that only tried what there was is not counted."""
     for model, decisions in history.model_decisions().items():
         budget, started, runs = history.plan.policies[model].admission.trainings_per_30_days, list[datetime](), set[str]()
+        looking = False
         for decision in decisions:
+            if decision.kind in ("RecallStarted", "TrainingStarted"):
+                looking = decision.kind == "RecallStarted"
             if decision.kind in ("RecallStarted", "TrainingStarted") and decision.order is not None and decision.run not in runs:
                 at = decision.order.as_of
                 recent = [one for one in started if at - _BUDGET_WINDOW < one <= at]
@@ -131,7 +136,8 @@ def trainings_keep_to_their_budget(history: History) -> Iterator[str]:
                     yield f"{model}: run {decision.run} is number {len(recent) + 1} of {budget} in 30 days"
                 started.append(at)
                 runs.add(decision.run)
-            elif decision.kind == "Recalled" and started:
+            elif decision.kind in ("Recalled", "ChallengerFrozen", "TrainingEnded") and looking and started:
+                looking = False
                 started.pop()
 
 

@@ -41,7 +41,7 @@ class Windows:
         losses: tuple[LossCounts, ...] = (),
         pairs: tuple[PairCounts, ...] = (),
         quarantined_rows: int = 0,
-    ) -> None:
+    ) -> WindowCounted:
         """One more window."""
         first = self._next.get((topic, partition), 0)
         self._next[topic, partition] = first + rows
@@ -65,3 +65,4 @@ class Windows:
             quarantined_rows=quarantined_rows,
         )
         self.published.append(Published(window, self.policies[model]))
+        return window

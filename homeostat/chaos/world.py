@@ -21,6 +21,7 @@ from homeostat.chaos.post import Post
 from homeostat.chaos.releases import Releases
 from homeostat.chaos.routers import Replica
 from homeostat.chaos.rubbish import Rubbish
+from homeostat.chaos.scorers import Scorers
 from homeostat.chaos.traffic import Traffic
 from homeostat.chaos.trainers import Trainer
 from homeostat.chaos.windows import Windows
@@ -44,7 +45,8 @@ class World:
         self.post = Post(broker, plan, rng)
         self.windows = Windows(broker, dict(plan.policies))
         self.feed = Feed(broker, self.post, rng)
-        self.traffic = Traffic(broker, plan, rng, self.releases, self.windows, self.feed.spoilt)
+        self.scorers = Scorers(broker, self.post, rng, self.windows)
+        self.traffic = Traffic(broker, plan, rng, self.releases, self.windows, self.scorers, self.feed.spoilt)
         self.routers = [Replica(broker, f"router-{number}") for number in range(plan.routers)]
         self.agents = [Agent(broker, self.windows, f"agents-{number}") for number in range(plan.agents)]
         self.trainer = Trainer(broker, self.post, rng, self.releases, self.traffic)
@@ -97,6 +99,7 @@ class World:
         self.traffic.label(all_of_them=True)
         for agent in self.agents:
             agent.turn(10_000)
+        self.scorers.turn(all_of_it=True)
         self.post.deliver(all_of_it=True)
         self.controllers.settle()
         self.trainer.turn(at_once=True)
@@ -120,15 +123,20 @@ class World:
             self.broker.say("world", "of {} changes", model)
         elif luck > 0.95 - plan.rubbish and (route := self.routers[number].live.get(model)) is not None:
             self.feed.turn(model, route.champion)
+        if rng.random() < plan.silence:
+            self.scorers.silent ^= {model}
+            self.broker.say("challenger", "of {} is {}", model, "silent" if model in self.scorers.silent else "heard")
         if rng.random() < plan.other_crash:
             self._somebody_dies()
 
     def _somebody_dies(self) -> None:
-        who = self.rng.choice(("router", "trainer", "agent", "agent again"))
+        who = self.rng.choice(("router", "trainer", "agent", "agent again", "scorer"))
         if who == "router":
             self.rng.choice(self.routers).restart()
         elif who == "trainer":
             self.trainer.restart()
+        elif who == "scorer":
+            self.scorers.restart()
         elif who == "agent":
             self.rng.choice(self.agents).restart(self.rng)
         else:
@@ -142,6 +150,7 @@ class World:
                 agent.turn(_WINDOWS_A_TURN)
                 if rng.random() < 0.3:
                     agent.save()
+        self.scorers.turn()
         self.post.deliver()
         self.controllers.turn()
         if rng.random() < 0.6:

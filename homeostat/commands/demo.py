@@ -32,7 +32,8 @@ _OVERRIDES: Final[dict[str, object]] = {
     "serving_port": 0,
     "standby": False,
     "tick_ms": 100,
-    "lake_tick_ms": 5_000,
+    # The challenger learns from lake files, and the sender waits for it.
+    "lake_tick_ms": 100,
     # No arm is late, however slow the machine: the outcome does not depend on it.
     "shadow_wait_ms": 1_000.0,
     "deadline_ms": 1_000.0,

@@ -68,7 +68,7 @@ def _summary(run: Run) -> dict[str, Any]:
 
 def _tell_run(settings: Settings, run: Run, *, as_json: bool) -> None:
     order = next((decision.order for decision in reversed(run.decisions) if decision.order is not None), None)
-    ends = [decision for decision in run.decisions if decision.kind in {"TrainingEnded", "Recalled"}]
+    ends = [decision for decision in run.decisions if decision.kind in {"TrainingEnded", "Recalled", "ChallengerFrozen"}]
     records = control_records(settings, {(end.partition, end.offset) for end in ends})
     result = next((record for record in records.values() if getattr(record, "run", "") == run.run), None)
     card, fault = _card(settings, result)

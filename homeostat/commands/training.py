@@ -11,16 +11,18 @@ import typer
 from config.settings import Settings
 from homeostat.commands.log import route_of, routes
 from homeostat.commands.options import DEFAULT_HOME, STEER, WAIT_S, Home, Json, Model, Reason, Wait, connected
-from homeostat.commands.output import MISUSED, Failure, answer, say
+from homeostat.commands.output import MISUSED, Failure, answer, number, say
 from homeostat.commands.steering import ask, conclude, signed
 from homeostat.policy_directory import keep_policy
 from homeostat.policy_file import load_policy
 from homeostat.serving_client import model_document, wait_served
 from streams import model_name
+from streams.adapters.store import DirectoryStore
 from streams.events import RetrainRequested
 from streams.policy import Policy
 
 SERVED_S: Final = 60.0
+ROWS_A_PERIOD_UNKNOWN: Final = "the table has no times; say with --rows-a-period how many labelled rows a period will have"
 
 TrainingTable = Annotated[
     Path, typer.Option("--data", help="Training rows: a .csv or .parquet file, in time order.", show_default=False)
@@ -38,17 +40,28 @@ Rows = Annotated[
     int, typer.Option("--rows", min=0, help="Train on so many of the newest rows.", show_default="as the policy says")
 ]
 
+RowsAPeriod = Annotated[
+    int,
+    typer.Option(
+        "--rows-a-period",
+        min=0,
+        help="Labelled rows a decision period will have: tells what noise would buy.",
+        show_default=False,
+    ),
+]
+
 
 def register(
     model: Model,
     data: TrainingTable,
     target: Target,
     policy: PolicyFile = None,
+    rows_a_period: RowsAPeriod = 0,
     home: RegisterHome = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
     """Train a first champion on a table, and serve it."""
-    from homeostat.registration import RegistrationRefused, read_table, register_model
+    from homeostat.registration import NOISE, RegistrationRefused, noise_told, read_table, register_model
 
     if wrong := model_name.fault(model):
         raise Failure(f"{wrong}; choose another. Nothing was trained.", MISUSED)
@@ -58,16 +71,28 @@ def register(
         raise Failure(f"{model!r} is registered already; `homeostat retrain {model} --reason ...` trains it anew.")
     say(f"training the first champion of {model} on {data}", as_json=as_json)
     try:
-        record = register_model(settings, model, read_table(data, target), target, chosen, datetime.now(UTC))
+        table = read_table(data, target)
+        record = register_model(settings, model, table, target, chosen, datetime.now(UTC), rows_a_period=rows_a_period)
     except RegistrationRefused as refusal:
         raise Failure(str(refusal), MISUSED) from refusal
     document = confirmed(settings, model, record.release, SERVED_S)
     if policy is not None:
         keep_policy(settings.policies, model, policy.read_bytes())
+    noise, why_not = (
+        noise_told(DirectoryStore(settings.store), record.release) if rows_a_period else (None, ROWS_A_PERIOD_UNKNOWN)
+    )
     if as_json:
-        answer({"model": model, "release": record.release, "contract": record.contract, "generation": document["generation"]})
+        known = {"model": model, "release": record.release, "contract": record.contract, "generation": document["generation"]}
+        answer({**known, NOISE: noise, "noise_not_told": why_not})
+        return
+    say(f"{model} is served: release {record.release[:12]}, generation {document['generation']}")
+    if noise is None:
+        say(f"what noise would buy is not told: {why_not}")
     else:
-        say(f"{model} is served: release {record.release[:12]}, generation {document['generation']}")
+        say(
+            f"noise alone would buy {number(noise)} trainings in 1,000 periods of {rows_a_period:,} rows, at {chosen.staleness.retrain_cost} "
+            f"a training (the policy allows {number(chosen.staleness.noise_trainings)}); `homeostat worth {model}` tells it of live rows"
+        )
 
 
 def confirmed(settings: Settings, model: str, release: str, wait_s: float) -> dict[str, Any]:

@@ -28,6 +28,8 @@ QUIET: Final = frozenset({"StalenessMeasured", "EvidenceNoted", "Refused"})
 _COLOURS: Final = {
     "TrainingBought": "yellow",
     "TrainingStarted": "yellow",
+    "ChallengerWanted": "yellow",
+    "ChallengerFrozen": "bold green",
     "ShadowStarted": "cyan",
     "StepTaken": "cyan",
     "Promoted": "bold green",

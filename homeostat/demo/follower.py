@@ -15,7 +15,7 @@ from streams.events import Decided, Route
 
 _EARLIEST: Final = -2
 _RUN_BEGUN: Final = frozenset({"RecallStarted", "TrainingStarted"})
-_RUN_ENDED: Final = frozenset({"TrainingEnded", "Recalled", "CandidateRejected", "ShadowStarted"})
+_RUN_ENDED: Final = frozenset({"TrainingEnded", "Recalled", "ChallengerFrozen", "CandidateRejected", "ShadowStarted"})
 POLL_S: Final = 0.01
 _FOLLOWED: Final = (topics.DECISIONS, topics.ROUTES)
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from config.settings import Settings
 from homeostat.electricity import FEATURES, Columns
+from streams.adapters.predictors import load_served
 from streams.adapters.store import DirectoryStore
-from streams.adapters.xgboost_predictor import load_served
 
 BATCH_ROWS = 5_000
 

@@ -31,6 +31,7 @@ MARKED: Final = {
     "IncidentOpened": "data bug called",
     "IncidentClosed": "feed well again",
     "Recalled": "recalled",
+    "ChallengerFrozen": "challenger frozen",
 }
 """Decisions that the plots mark, with what the legend calls them."""
 
@@ -140,15 +141,17 @@ def _verdict(document: Mapping[str, Any], gain: Interval | None, shortfalls: Seq
     return (
         f'<p class="good">After its first promotion the model that was healed answered {gain.mean:+.1%} of rows better than the '
         f"frozen one (95&nbsp;% interval {gain.low:+.1%} to {gain.high:+.1%}, {gain.blocks} weeks), with {document['trainings']} "
-        f"trainings; the shuffled copy, where nothing changes, started {document['null_trainings']}.</p>"
+        f"trainings and {document['challengers']} frozen challengers; the shuffled copy, where nothing changes, got "
+        f"{document['null_trainings']} and {document['null_challengers']}.</p>"
     )
 
 
 _TILES: Final = (
     ("accuracy_served", "accuracy served"),
     ("accuracy_frozen", "frozen first model"),
-    ("accuracy_clock", "by the clock, as many trainings"),
+    ("accuracy_clock", "by the clock, a training for each candidate"),
     ("trainings", "trainings"),
+    ("challengers", "challengers let in instead"),
     ("promotions", "promotions"),
     ("null_trainings", "trainings on the shuffled copy"),
     ("rows_due_to_promoted", "rows from due to promoted (median)"),

@@ -15,7 +15,10 @@ from homeostat.demo.follower import Seen
 from homeostat.demo.stream import HEALED, NULL
 from homeostat.demo_policy import NULL_ALLOWED
 
-TRAININGS_PER_NULL: Final = 3
+BOUGHT: Final = frozenset({"TrainingBought", "ChallengerWanted"})
+CANDIDATES: Final = frozenset({"TrainingStarted", "ChallengerFrozen"})
+"""What makes a new candidate: a training, or the challenger as it stands."""
+CANDIDATES_PER_NULL: Final = 3
 MOST_ROWS_TO_PROMOTED: Final = 400
 """Delay eats what a training gains."""
 BLOCK_ROWS: Final = 336
@@ -102,9 +105,9 @@ def paths(seen: Sequence[Seen], model: str) -> list[Path]:
         decision = one.decision
         if decision.model != model:
             continue
-        if decision.kind == "TrainingBought":
+        if decision.kind in BOUGHT:
             bought = one.row
-        elif decision.kind == "TrainingStarted" and bought is not None:
+        elif decision.kind in CANDIDATES and bought is not None:
             by_run[decision.run], bought = (bought, set()), None
         elif decision.run in by_run:
             row, kinds = by_run[decision.run]
@@ -122,13 +125,14 @@ def judge(measured: Measured) -> Results:
         since = healed_paths[0].promoted - measured.first_row
         gain = block_interval(measured.served[since:] - measured.frozen[since:])
     trainings = _count(measured.seen, HEALED, "TrainingStarted")
-    null_trainings = _count(measured.seen, NULL, "TrainingStarted")
     document = {
         "healed": bool(healed_paths) and gain is not None and gain.low > 0.0,
         "trainings": trainings,
         "promotions": _count(measured.seen, HEALED, "Promoted"),
         "rollbacks": _count(measured.seen, HEALED, "RolledBack"),
-        "null_trainings": null_trainings,
+        "challengers": _count(measured.seen, HEALED, "ChallengerFrozen"),
+        "null_trainings": _count(measured.seen, NULL, "TrainingStarted"),
+        "null_challengers": _count(measured.seen, NULL, "ChallengerFrozen"),
         "null_allowed": NULL_ALLOWED,
         "null_promotions": _count(measured.seen, NULL, "Promoted"),
         "recalls": _count(measured.seen, HEALED, "Recalled"),
@@ -155,13 +159,12 @@ def _shortfalls(document: dict[str, Any], healed: list[Path], gain: Interval | N
         said.append(
             f"the gain over the frozen model is not proved: {gain.mean:+.4f}, 95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
         )
-    if document["null_trainings"] > NULL_ALLOWED:
-        said.append(
-            f"{document['null_trainings']} trainings on {NULL}, where nothing changes; at most {NULL_ALLOWED} are allowed"
-        )
-    wanted = TRAININGS_PER_NULL * max(1, document["null_trainings"])
-    if document["trainings"] < wanted:
-        said.append(f"{document['trainings']} trainings on {HEALED}; at least {wanted} must stand against those on {NULL}")
+    null = document["null_trainings"] + document["null_challengers"]
+    if null > NULL_ALLOWED:
+        said.append(f"{null} candidates on {NULL}, where nothing changes; at most {NULL_ALLOWED} are allowed")
+    made, wanted = document["trainings"] + document["challengers"], CANDIDATES_PER_NULL * max(1, null)
+    if made < wanted:
+        said.append(f"{made} candidates on {HEALED}; at least {wanted} must stand against those on {NULL}")
     if document["false_incidents"]:
         said.append(f"{document['false_incidents']} data bugs were called on streams whose data is well")
     if measured.miscounted:

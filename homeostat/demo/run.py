@@ -27,7 +27,7 @@ from homeostat.demo.follower import Follower, Seen
 from homeostat.demo.frozen import frozen_values
 from homeostat.demo.http_client import HttpClient
 from homeostat.demo.report import ModelStory
-from homeostat.demo.results import Hits, Measured, Results, judge
+from homeostat.demo.results import CANDIDATES, Hits, Measured, Results, judge
 from homeostat.demo.sender import Sender
 from homeostat.demo.step import Positions, StepKeeper
 from homeostat.demo.stream import HEALED, StreamPart, first_table
@@ -200,8 +200,9 @@ class Demo:
             labels=frozenset(identity for tally in self._all().values() for identity in tally.ids[tally.start : tally.labelled]),
         )
         seen = list(follower.decisions)
-        trainings = sum(1 for one in seen if one.decision.model == HEALED and one.decision.kind == "TrainingStarted")
-        clock: Hits = 1.0 - clock_errors(healed.columns, trainings).astype(np.float64)
+        # The clock trains as often as the loop made a candidate, though a frozen challenger cost it no training.
+        made = sum(1 for one in seen if one.decision.model == HEALED and one.decision.kind in CANDIDATES)
+        clock: Hits = 1.0 - clock_errors(healed.columns, made).astype(np.float64)
         measured = Measured(
             seen=seen,
             served=healed.hits(),

@@ -68,6 +68,7 @@ class StepKeeper:
         """Return once nothing that was sent has a consequence still to come. Raises DemoFailed."""
         model = tally.model
         await self._counted(tally)
+        await self._challenged(tally)
         await self._decided(model)
         if run := self._follower.open_runs.get(model):
             await self._until(self._run_over(model, run), TRAINING_S, lambda: f"the trainer has not ended run {run} of {model}")
@@ -90,6 +91,21 @@ class StepKeeper:
                 f"the monitor or the agents lag: of {tally.predictions} predictions and {tally.labels} labels of {tally.model} "
                 f"the agents have folded {seen[0]} and {seen[1]}"
             ),
+        )
+
+    async def _challenged(self, tally: Tally) -> None:
+        """The challenger has taken every label sent, and `control` has what it made of them; or the model has none."""
+        seen: int | None = 0
+
+        async def all_taken() -> bool:
+            nonlocal seen
+            seen = (await self._agents.newest()).get("challenged", {}).get(tally.model, 0)
+            return seen is None or seen >= tally.labels
+
+        await self._until(
+            all_taken,
+            LAG_S,
+            lambda: f"the challenger lags: of {tally.labels} labels of {tally.model} it has taken {seen}",
         )
 
     async def _decided(self, model: str) -> None:

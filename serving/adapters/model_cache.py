@@ -14,8 +14,9 @@ import msgspec
 from serving.adapters.live import LoadedRelease
 from serving.request import RowSchema
 from serving.served_policy import ServedPolicy
+from streams.adapters.artefact import UnusableArtefact
+from streams.adapters.predictors import load_served
 from streams.adapters.store import DirectoryStore, write_durably
-from streams.adapters.xgboost_predictor import UnusableArtefact, load_served
 from streams.crash_points import NOWHERE, CrashPoints
 from streams.events import Route
 from streams.policy import QuarantinePolicy

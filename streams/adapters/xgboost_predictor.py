@@ -1,31 +1,18 @@
-"""Loads an XGBoost artefact and answers rows with it: the same code in serving, in the gate and for the profile."""
+"""Loads an XGBoost artefact and answers rows with it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from streams.adapters.artefact import UnusableArtefact, Values, answered, likeliest
 from streams.contract import Contract
-from streams.encoding import Matrix, encode_rows
+from streams.encoding import Matrix
 from streams.events import Scalar
-from streams.release import BlobStore, Release, digest_of, load_contract, load_release
 
 FORMAT: Final = "xgboost-ubj"
-
-
-class UnusableArtefact(Exception):
-    """The artefact is not what its release and contract say."""
-
-
-class Predictor(Protocol):
-    """Answers rows; safe to call from several threads."""
-
-    def predict(self, rows: Sequence[Mapping[str, Scalar]]) -> list[tuple[float, float | None]]:
-        """Per row the class index and its probability, or the number and None."""
 
 
 class XGBoostPredictor:
@@ -38,14 +25,9 @@ class XGBoostPredictor:
 
     def predict(self, rows: Sequence[Mapping[str, Scalar]]) -> list[tuple[float, float | None]]:
         """Per row the class index and its probability, or the number and None."""
-        if not rows:
-            return []
-        values, confidences = self.predict_matrix(encode_rows(self._contract, rows))
-        if confidences is None:
-            return [(value, None) for value in values.tolist()]
-        return list(zip(values.tolist(), confidences.tolist(), strict=True))
+        return answered(self, self._contract, rows)
 
-    def predict_matrix(self, matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    def predict_matrix(self, matrix: Matrix) -> tuple[Values, Values | None]:
         """Values and, for classifiers, confidences of encoded rows (see `streams.encoding`)."""
         if not len(matrix):
             return np.empty(0), np.empty(0) if self._classes else None
@@ -56,18 +38,7 @@ class XGBoostPredictor:
             # A score that is not a number must stay one, so that serving refuses it: NaN > 0.5 would answer class 0.
             values = np.where(np.isnan(scores), np.nan, (scores > 0.5).astype(np.float64))
             return values, np.where(scores > 0.5, scores, 1.0 - scores)
-        values = np.where(np.isnan(scores).any(axis=1), np.nan, scores.argmax(axis=1).astype(np.float64))
-        return values, scores.max(axis=1)
-
-
-def load_predictor(release: Release, contract: Contract, artefact: bytes) -> XGBoostPredictor:
-    """The predictor of a release. Raises UnusableArtefact; the bytes are checked against the release before they are parsed."""
-    if release.format != FORMAT:
-        raise UnusableArtefact(f"artefact format {release.format!r}; wanted {FORMAT!r}. Was the release made by a newer version?")
-    found = digest_of(artefact)
-    if found != release.artefact:
-        raise UnusableArtefact(f"artefact has the digest {found}, the release names {release.artefact}: fetch it again.")
-    return load_booster(contract, artefact)
+        return likeliest(scores)
 
 
 def load_booster(contract: Contract, artefact: bytes) -> XGBoostPredictor:
@@ -90,16 +61,6 @@ def load_booster(contract: Contract, artefact: bytes) -> XGBoostPredictor:
     predictor = XGBoostPredictor(booster, contract)
     _check_outputs(booster, contract)
     return predictor
-
-
-def load_served(store: BlobStore, digest: str) -> tuple[Release, Contract, XGBoostPredictor]:
-    """Release, contract and predictor by the release's digest. Raises BlobMissing, BlobCorrupt, UnusableArtefact."""
-    release = load_release(store, digest)
-    contract = load_contract(store, release.contract)
-    try:
-        return release, contract, load_predictor(release, contract, store.get(release.artefact))
-    except msgspec.ValidationError as error:
-        raise UnusableArtefact(f"release {digest} cannot be read: {error}.") from error
 
 
 def _check_outputs(booster: Any, contract: Contract) -> None:

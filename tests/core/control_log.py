@@ -20,7 +20,7 @@ from streams.events import (
     derived_id,
 )
 from streams.partitioner import partition_of
-from streams.policy import CanaryPolicy, Policy, StalenessPolicy
+from streams.policy import CanaryPolicy, ChallengerPolicy, Policy, StalenessPolicy
 from streams.ports import Message
 
 EVENT_T0 = datetime(2020, 1, 1, tzinfo=UTC)
@@ -29,7 +29,8 @@ PERIOD = timedelta(hours=1)
 ROWS = 100
 
 POLICY = Policy(
-    staleness=StalenessPolicy(period=PERIOD, training_worth_errors=40.0, guard_sd=2.0),
+    challenger=ChallengerPolicy(enabled=False),  # these logs tell the champion's own losses; test_challenger_flow tells the other
+    staleness=StalenessPolicy(period=PERIOD, retrain_cost="40 errors", noise_trainings=1.0),
     canary=CanaryPolicy(margin=0.08, step_rows=100, bake_rows=200, shadow_rows=2_000),
 )
 

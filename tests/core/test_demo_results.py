@@ -71,7 +71,9 @@ def test_three_trainings_bought_and_promoted_with_a_proved_gain_pass() -> None:
         "trainings",
         "promotions",
         "rollbacks",
+        "challengers",
         "null_trainings",
+        "null_challengers",
         "null_allowed",
         "null_promotions",
         "recalls",
@@ -96,8 +98,9 @@ def test_three_trainings_bought_and_promoted_with_a_proved_gain_pass() -> None:
         ({"frozen": np.ones(ROWS)}, "the gain over the frozen model is not proved"),
         ({"served": np.ones(1_500), "frozen": np.zeros(1_500)}, "too few rows after the first promotion"),
         ({"seen": [*THREE, *training("n", 500, model=NULL), *training("m", 900, model=NULL)]}, "at least 6 must stand"),
-        ({"seen": [*THREE, *(decided("TrainingStarted", n, run=str(n), model=NULL) for n in range(4))]}, "4 trainings on"),
-        ({"seen": training("a", 1_000)}, "1 trainings on electricity; at least 3 must stand"),
+        ({"seen": [*THREE, *(decided("TrainingStarted", n, run=str(n), model=NULL) for n in range(4))]}, "4 candidates on"),
+        ({"seen": [*THREE, *(decided("ChallengerFrozen", n, run=str(n), model=NULL) for n in range(4))]}, "4 candidates on"),
+        ({"seen": training("a", 1_000)}, "1 candidates on electricity; at least 3 must stand"),
         ({"miscounted": 2}, "2 rows were not counted exactly once"),
         ({"accounted": 9}, "of 10 events sent, 9 were found"),
     ],
@@ -105,6 +108,19 @@ def test_three_trainings_bought_and_promoted_with_a_proved_gain_pass() -> None:
 def test_what_was_not_shown_is_said(changes: dict[str, Any], said: str) -> None:
     results = judge(measured(changes.pop("seen", THREE), **changes))
     assert any(said in sentence for sentence in results.shortfalls), results.shortfalls
+
+
+def test_a_challenger_let_in_heals_as_a_training_does() -> None:
+    """Wanted, frozen, tried, promoted; the clock beside it trains as often."""
+    kinds = {"TrainingBought": "ChallengerWanted", "TrainingStarted": "ChallengerFrozen"}
+    seen = [
+        decided(kinds.get(one.decision.kind, one.decision.kind), one.row, run=one.decision.run)
+        for one in THREE
+        if one.decision.kind != "TrainingEnded"
+    ]
+    results = judge(measured(seen))
+    assert results.shortfalls == ()
+    assert (results.document["trainings"], results.document["challengers"]) == (0, 3)
 
 
 def test_a_training_that_a_person_asked_for_heals_nothing_by_itself() -> None:

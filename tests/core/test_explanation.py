@@ -54,7 +54,7 @@ def test_a_promotion_goes_back_to_the_losses_that_bought_it() -> None:
         *("ShadowStarted", "TrainingEnded", "<TrainingFinished>"),
         *("TrainingStarted", "TrainingBought", "StalenessMeasured", "<LossesGathered>"),
     ]
-    assert found.chain[-1].together[0].numbers["price_errors"] == POLICY.staleness.training_worth_errors
+    assert found.chain[-1].together[0].numbers["price_errors"] == POLICY.staleness.price_errors
     assert found.followed == ()
     assert not found.over  # it is watched on, and may be taken back
 

@@ -20,7 +20,7 @@ def policy(*, recall: bool) -> Policy:
     """A training on few rows, which are soon all of the new world."""
     return msgspec.structs.replace(
         DEMO_POLICY,
-        staleness=msgspec.structs.replace(DEMO_POLICY.staleness, training_worth_errors=80.0),
+        staleness=msgspec.structs.replace(DEMO_POLICY.staleness, retrain_cost="80 errors"),
         training=msgspec.structs.replace(DEMO_POLICY.training, window_rows=144, holdout_rows=48, minimum_rows=90),
         recall=RecallPolicy(enabled=recall, releases=10, rows=96, alpha=0.05),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from streams.events import Decided, TrainingOrder
 from streams.policy import Policy
 from tests.core.trainer_rows import START
@@ -62,7 +64,7 @@ def test_one_order_waits_for_each_model_and_the_oldest_comes_first() -> None:
 def test_a_recall_is_open_until_it_is_decided() -> None:
     """Its release goes to shadow, or the run is ended."""
     assert after(decision("RecallStarted", "a")).next() == ("m", order("a", recall=("old",)))
-    for kind in ("Recalled", "TrainingEnded"):
+    for kind in ("Recalled", "ChallengerFrozen", "TrainingEnded"):
         assert after(decision("RecallStarted", "a"), decision(kind, "a")).next() is None
 
 
@@ -70,6 +72,8 @@ def test_the_training_that_follows_a_recall_is_another_order_of_the_run() -> Non
     """Answered is the recall, same run and same attempt: the training is still owed."""
     recalled = answered(after(decision("RecallStarted", "a")), "m", order("a", recall=("old",)))
     assert recalled.next() is None
+    only_challenger = msgspec.structs.replace(order("a"), challenger=True)
+    assert answered(after(decision("TrainingStarted", "a")), "m", only_challenger).next() == ("m", order("a"))
     runs = decided(recalled, decision("TrainingStarted", "a"))
     assert runs.next() == ("m", order("a"))
     assert answered(runs, "m", order("a")).next() is None

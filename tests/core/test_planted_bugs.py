@@ -12,9 +12,14 @@ import pytest
 from homeostat.chaos.planted_bugs import ALL, Planted
 from serving import router
 from serving.adapters import route_installer
-from tests.core import rules_of_log, rules_of_rollout, rules_of_training
+from tests.core import rules_of_challenger, rules_of_log, rules_of_rollout, rules_of_training
 
-RULES: Final[dict[str, Callable[[], bool]]] = {**rules_of_log.RULES, **rules_of_rollout.RULES, **rules_of_training.RULES}
+RULES: Final[dict[str, Callable[[], bool]]] = {
+    **rules_of_log.RULES,
+    **rules_of_rollout.RULES,
+    **rules_of_training.RULES,
+    **rules_of_challenger.RULES,
+}
 
 
 def test_every_bug_has_a_name_of_its_own_and_a_rule_that_it_breaks() -> None:

@@ -21,7 +21,7 @@ def test_a_file_sets_numbers_durations_tables_and_lists() -> None:
         """
         [staleness]
         period = "48h"
-        training_worth_errors = 40
+        retrain_cost = '40 errors'
         [training]
         parameters = { max_depth = 3, eta = 0.1 }
         search = { eta = [0.05, 0.3] }
@@ -32,7 +32,7 @@ def test_a_file_sets_numbers_durations_tables_and_lists() -> None:
         """
     )
     assert policy.staleness.period == timedelta(days=2)
-    assert policy.staleness.training_worth_errors == 40.0
+    assert policy.staleness.price_errors == 40.0
     assert policy.training.parameters == {"max_depth": 3.0, "eta": 0.1}
     assert policy.training.search == {"eta": (0.05, 0.3)}
     assert policy.canary.steps == (0.25, 1.0)
@@ -47,8 +47,8 @@ def test_durations_are_a_number_and_a_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[stalenes]\nperiod = '1h'", "unknown key stalenes; valid at the top are: admission, autonomy, canary, drift"),
-        ("[staleness]\nprice = 4", "unknown key staleness.price; valid in [staleness] are: enabled, guard_sd"),
+        ("[stalenes]\nperiod = '1h'", "unknown key stalenes; valid at the top are: admission, autonomy, canary, challenger"),
+        ("[staleness]\nprice = 4", "unknown key staleness.price; valid in [staleness] are: challenger_cost, error_value"),
         ("[staleness]\nperiod = 3600", "staleness.period must be a duration in quotes"),
         ("[staleness]\nperiod = 'soon'", "'soon' is not a duration"),
         ("[staleness]\nperiod = '0h'", "staleness.period must be at least 1, got 0"),
@@ -87,7 +87,7 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
         Policy(),
         Policy(
             autonomy="approve",
-            staleness=StalenessPolicy(period=timedelta(hours=48), maturity=timedelta(minutes=90), guard_sd=0.1 + 0.2),
+            staleness=StalenessPolicy(period=timedelta(hours=48), maturity=timedelta(minutes=90), noise_trainings=0.1 + 0.2),
             admission=AdmissionPolicy(cooldown=timedelta(seconds=1.5), deadline=timedelta(microseconds=3)),
             training=TrainingPolicy(parameters={"max_depth": 3.0, "eta": 1e-05}, search={"eta": (0.05, 0.3)}),
             canary=CanaryPolicy(steps=(0.25, 1.0), deadline=timedelta(days=400, seconds=1)),

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streams.adapters.xgboost_predictor import FORMAT, UnusableArtefact, load_booster, load_predictor
+from streams.adapters.artefact import UnusableArtefact
+from streams.adapters.predictors import load_predictor
+from streams.adapters.xgboost_predictor import FORMAT, load_booster
 from streams.contract import Contract, FeatureContract, TargetContract
 from streams.encoding import encode_columns, encode_rows, feature_types
 from streams.events import Scalar

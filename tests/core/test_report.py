@@ -18,8 +18,10 @@ from streams.events import Decided
 DOCUMENT: dict[str, Any] = {
     "healed": True,
     "trainings": 11,
+    "challengers": 4,
     "promotions": 9,
     "null_trainings": 0,
+    "null_challengers": 0,
     "rows_due_to_promoted": 288.0,
     "accuracy_served": 0.765,
     "accuracy_frozen": 0.742,

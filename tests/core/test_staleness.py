@@ -10,8 +10,8 @@ from drift import staleness
 from drift.staleness import Assessment, ChampionReplaced, PeriodMeasured, RunRefused, Staleness, TrainingTaken
 from streams.policy import StalenessPolicy
 
-UNGUARDED = StalenessPolicy(training_worth_errors=40.0, guard_sd=0.0)
-GUARDED = StalenessPolicy(training_worth_errors=40.0, guard_sd=2.0)
+UNGUARDED = StalenessPolicy(retrain_cost="40 errors", noise_trainings=1_000.0)
+GUARDED = StalenessPolicy(retrain_cost="40 errors", noise_trainings=1.0)
 
 # (period, excess to come, lost errors, ahead errors, due): computed once with an independent implementation
 # on the loss sequence of `_period`, with a new champion after period 23.
@@ -78,19 +78,19 @@ def test_a_jump_is_bought_and_a_steady_loss_is_not() -> None:
 def test_a_higher_price_waits_longer() -> None:
     """The price steers: what is worth a training at 10 errors is not at 10,000."""
     state = Staleness()
-    dear = StalenessPolicy(training_worth_errors=10_000.0, guard_sd=2.0)
+    dear = StalenessPolicy(retrain_cost="10000 errors", noise_trainings=1.0)
     for number in range(60):
         state, assessment = _measure(state, _steady(0.2 if number < 30 else 0.4), dear)
         assert not assessment.buy
-    cheap = _stale(StalenessPolicy(training_worth_errors=10.0, guard_sd=2.0))[1]
+    cheap = _stale(StalenessPolicy(retrain_cost="10 errors", noise_trainings=1.0))[1]
     assert cheap <= _stale(GUARDED)[1]
 
 
 def test_the_guard_holds_back_what_noise_would_buy() -> None:
     """On losses that only fluctuate, the guard buys fewer trainings than no guard."""
     bought = {}
-    for guard in (0.0, 2.0):
-        policy = StalenessPolicy(training_worth_errors=5.0, guard_sd=guard)
+    for allowed in (1_000.0, 1.0):
+        policy = StalenessPolicy(retrain_cost="5 errors", noise_trainings=allowed)
         state, count = Staleness(), 0
         for number in range(300):
             wobble = 0.06 * (((number * 2654435761) >> 7) % 101 / 50.0 - 1.0)
@@ -98,8 +98,8 @@ def test_the_guard_holds_back_what_noise_would_buy() -> None:
             if assessment.buy:
                 count += 1
                 state, _ = staleness.advance(state, ChampionReplaced(), policy)
-        bought[guard] = count
-    assert bought[2.0] < bought[0.0]
+        bought[allowed] = count
+    assert bought[1.0] < bought[1_000.0]
 
 
 def test_nothing_is_bought_while_a_training_is_under_way() -> None:
@@ -135,8 +135,8 @@ def test_periods_without_labels_age_the_champion_and_buy_nothing_by_themselves()
 
 
 def test_the_policy_can_switch_it_off() -> None:
-    """enabled = false measures and buys nothing."""
-    policy = msgspec.structs.replace(GUARDED, enabled=False)
+    """Another trigger measures staleness and buys nothing by it."""
+    policy = msgspec.structs.replace(GUARDED, trigger="nothing")
     state = Staleness()
     for number in range(80):
         state, assessment = _measure(state, _steady(0.2 if number < 30 else 0.6), policy)

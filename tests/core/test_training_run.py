@@ -164,7 +164,7 @@ class Speechless:
 
 def speechless(shop: Workshop) -> Workshop:
     """The same shop, where every model that is loaded is so."""
-    return replace(shop, formats=replace(shop.formats, load=lambda contract, data: Speechless()))
+    return replace(shop, formats=replace(shop.formats, load=lambda form, contract, data: Speechless()))
 
 
 class Unreachable:

@@ -1,4 +1,4 @@
-"""Crash points of registration, training, promotion and rollback on a real broker: SIGKILL there, a second start, one whole state."""
+"""Crash points of registration, training, promotion, rollback and the frozen challenger on a real broker: SIGKILL there, a second start, one whole state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMMANDS = frozenset(
     {
         "PolicyChanged", "TrainingBought", "CandidateQueued", "RecallStarted", "Recalled", "IncidentClosed", "ChangeAccepted",
         "CandidateOffered", "GateOverridden", "ShadowOverridden", "ApprovalWanted", "Approved", "Paused", "Resumed", "PersonAsked",
-        "TrainingRetried", "CandidateRejected", "IncidentOpened",
+        "TrainingRetried", "CandidateRejected", "IncidentOpened", "ChallengerWanted",
     }
 )  # fmt: skip
 """Kinds of decision whose commit is the same code as that of the others: `make bench NAME=chaos` sweeps them too."""

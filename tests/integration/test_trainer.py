@@ -21,10 +21,10 @@ from homeostat.read_topic import read_topic
 from homeostat.trainer import Result, Trainer, workshop
 from streams.adapters.confluent import ConfluentReader, ConfluentWriter
 from streams.adapters.embedded_broker import EmbeddedBroker
+from streams.adapters.predictors import load_served
 from streams.adapters.prometheus import Meters
 from streams.adapters.secret import load_or_create_key
 from streams.adapters.store import DirectoryStore
-from streams.adapters.xgboost_predictor import load_served
 from streams.codec import decode_control, encode_json
 from streams.events import Decided, RecallFinished, Scalar, TrainingFailed, TrainingFinished, TrainingOrder
 from streams.policy import Policy

@@ -15,6 +15,7 @@ from homeostat.control_fold import PartitionState, fold
 from homeostat.serving_client import model_document
 from streams.codec import encode_json
 from streams.events import (
+    ChallengerScored,
     Control,
     Decided,
     DetectorsArmed,
@@ -26,8 +27,9 @@ from streams.events import (
     Ticked,
 )
 
-_MANY_OR_NONE = (EvidenceGathered, LossesGathered, DriftDetected, DetectorsArmed, Ticked)
+_MANY_OR_NONE = (EvidenceGathered, LossesGathered, ChallengerScored, DriftDetected, DetectorsArmed, Ticked)
 """Records that may come to several decisions, or to none; every other comes to an answer."""
+_ENDS = ("TrainingEnded", "Recalled", "ChallengerFrozen")
 
 
 def check(site: Site, model: str, *, served: bool = True) -> None:
@@ -53,10 +55,10 @@ def _replay_is_clean(site: Site, model: str) -> None:
 def _nothing_is_decided_twice(decisions: Sequence[Decided]) -> None:
     twice = [key for key, n in Counter(decision.id for decision in decisions).items() if n > 1]
     require(not twice, f"decided twice: {twice}")
-    for kind in ("TrainingStarted", "TrainingEnded", "Recalled", "Promoted", "ShadowStarted", "BakeEnded"):
+    for kind in ("TrainingStarted", "TrainingEnded", "Recalled", "ChallengerFrozen", "Promoted", "ShadowStarted", "BakeEnded"):
         runs = Counter(decision.run for decision in decisions if decision.kind == kind)
         require(max(runs.values(), default=0) <= 1, f"more than one {kind} of a run: {runs}")
-    ended = Counter(decision.run for decision in decisions if decision.kind in ("TrainingEnded", "Recalled"))
+    ended = Counter(decision.run for decision in decisions if decision.kind in _ENDS)
     require(max(ended.values(), default=0) <= 1, f"a run ended twice: {ended}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from homeostat.chaos.as_agents_tell import evidence_told, losses_told
+from homeostat.chaos.as_agents_tell import evidence_told, losses_told, score, scores_told
 from homeostat.control_fold import PartitionState, fold
 from homeostat.model_state import ModelState
 from streams import topics
@@ -25,8 +25,9 @@ from streams.ports import Message
 ACTOR: Final = "crash sweep"
 PERIOD: Final = timedelta(hours=1)
 ROWS: Final = 100
+BOUGHT: Final = frozenset({"TrainingBought", "ChallengerWanted"})
 POLICY: Final = Policy(
-    staleness=StalenessPolicy(period=PERIOD, training_worth_errors=40.0, guard_sd=2.0),
+    staleness=StalenessPolicy(period=PERIOD, retrain_cost="40 errors", noise_trainings=1.0),
     canary=CanaryPolicy(margin=0.08, steps=(0.5, 1.0), step_rows=100, bake_rows=200, shadow_rows=2_000),
 )
 
@@ -121,15 +122,25 @@ class Rehearsal:
         )
         self.tell(record)
 
-    def lose(self, periods: int, errors: int) -> None:
-        """So many periods with so many errors in a hundred rows each; stops where a training is wanted."""
+    def lose(self, periods: int, errors: int, *, challenger: int | None = None) -> None:
+        """So many periods with so many errors in a hundred rows each; stops where something is bought.
+
+        `challenger`: its errors on the same rows, told before each period closes; None: nothing is heard of it.
+        """
         first = int(self.began.timestamp() // PERIOD.total_seconds()) + 1
         for period in range(max(first, self.state.last_period + 1), max(first, self.state.last_period + 1) + periods):
             champion = self.state.rollout.champion
             end = datetime.fromtimestamp((period + 1) * PERIOD.total_seconds(), UTC)
+            if challenger is not None:
+                self._score(period, end, errors, challenger)
             record = losses_told(self.cast.model, champion, period, end, rows=ROWS, errors=errors, actor=ACTOR)
-            if any(decision.kind == "TrainingBought" for decision in self.tell(record)):
+            if any(decision.kind in BOUGHT for decision in self.tell(record)):
                 return
+
+    def _score(self, period: int, end: datetime, errors: int, challenger: int) -> None:
+        told = score(self.state.rollout.champion, period, labelled=ROWS, champion=errors, challenger=challenger)
+        first = self.state.losses.files.get(0, (-ROWS,))[-1] + ROWS
+        self.tell(scores_told(self.cast.model, end, (told,), first=first, end=first + ROWS, actor=ACTOR))
 
     def prove(self, n: int, *, worse: int, better: int, answered: int = 0) -> None:
         """Evidence of the step under way: cumulative, split between the arms as the route says."""

@@ -116,6 +116,21 @@ def recalled(cast: Cast) -> Rehearsal:
     return told
 
 
+def frozen(cast: Cast) -> Rehearsal:
+    """The challenger stays good where the champion does not: frozen, it is proved better."""
+    told = Rehearsal(cast)
+    told.register()
+    told.lose(20, GOOD, challenger=GOOD)
+    told.lose(50, BAD, challenger=GOOD)
+    told.tell(
+        RecallFinished(
+            run=told.state.job.run, attempt=1, release=cast.releases[1], numbers={"rows": 200.0}, challenger=True,
+            **told.said("frozen"),
+        )
+    )  # fmt: skip
+    return told
+
+
 def policy_set(cast: Cast) -> Rehearsal:
     """Another policy."""
     told = Rehearsal(cast)
@@ -210,6 +225,7 @@ STORIES: Final[tuple[Story, ...]] = (
     queued,
     bought,
     recalled,
+    frozen,
     policy_set,
     incident,
     change_accepted,

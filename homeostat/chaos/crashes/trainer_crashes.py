@@ -10,7 +10,7 @@ from homeostat.chaos.crashes.rehearsal import ACTOR
 from homeostat.chaos.crashes.site import Site
 from homeostat.chaos.crashes.stories import story_of
 from homeostat.chaos.crashes.verdict import require, until
-from streams.adapters.xgboost_predictor import load_served
+from streams.adapters.predictors import load_served
 from streams.events import Decided, RecallFinished, RetrainRequested, RollBack, TrainingFailed, TrainingFinished
 
 ROLE: Final = "trainer"

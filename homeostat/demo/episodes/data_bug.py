@@ -20,7 +20,7 @@ from homeostat.demo.live_rows import rows_quarantined
 from homeostat.demo_policy import demo_policy
 from homeostat.electricity import FEATURES, Columns
 from streams.events import Route
-from streams.policy import QuarantinePolicy
+from streams.policy import ChallengerPolicy, QuarantinePolicy
 
 TRIAGED: Final = "electricity-bug"
 CONTROL: Final = "electricity-bug-untriaged"
@@ -29,7 +29,7 @@ ABOUT: Final = {
     "are missing. Each bug is called, its rows are kept out, nothing is trained on them.",
     CONTROL: "The same rows with the triage off: the bug costs, and buys a training.",
 }
-PRICE: Final = 80.0
+PRICE: Final = "80 errors"
 """Of a training, in errors: twice the demo's, for streams as short as this one by itself buys nothing at that."""
 FACTOR: Final = 1_000.0
 PART: Final = 0.3
@@ -72,7 +72,11 @@ class DataBug(Episode):
     def scenes(self) -> Sequence[Scene]:
         """The same rows twice, with the triage on and off."""
         chosen = demo_policy(self._seed)
-        on = msgspec.structs.replace(chosen, staleness=msgspec.structs.replace(chosen.staleness, training_worth_errors=PRICE))
+        on = msgspec.structs.replace(
+            chosen,
+            staleness=msgspec.structs.replace(chosen.staleness, retrain_cost=PRICE),
+            challenger=ChallengerPolicy(enabled=False),  # it is about what trainings learn
+        )
         off = msgspec.structs.replace(on, quarantine=QuarantinePolicy(enabled=False))
         return tuple(
             Scene(

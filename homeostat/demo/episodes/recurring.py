@@ -19,7 +19,7 @@ from homeostat.demo.follower import Seen
 from homeostat.demo_policy import demo_policy
 from homeostat.electricity import Columns
 from streams.events import Route
-from streams.policy import Policy, RecallPolicy
+from streams.policy import ChallengerPolicy, Policy, RecallPolicy
 
 MODEL: Final = "electricity-recurring"
 ABOUT: Final = (
@@ -37,7 +37,8 @@ def policy(seed: int) -> Policy:
     chosen = demo_policy(seed)
     return msgspec.structs.replace(
         chosen,
-        staleness=msgspec.structs.replace(chosen.staleness, training_worth_errors=80.0),
+        staleness=msgspec.structs.replace(chosen.staleness, retrain_cost="80 errors"),
+        challenger=ChallengerPolicy(enabled=False),  # it would spare the recall, as it would a training
         training=msgspec.structs.replace(chosen.training, window_rows=144, holdout_rows=48, minimum_rows=90),
         recall=RecallPolicy(releases=10, rows=96, alpha=0.05),
     )
