@@ -122,6 +122,8 @@ def silence_is_noticed(history: History) -> Iterator[str]:
     for model, decisions in history.model_decisions().items():
         bound, silent = history.plan.policies[model].challenger.silent_periods, 0
         for decision in decisions:
+            if decision.kind == "PeriodSkipped":
+                silent = 0  # of a release that serves no more: whether it was spoken of is not said
             if decision.kind != "StalenessMeasured" or not decision.numbers["rows"]:
                 continue
             silent = 0 if decision.numbers["compared_rows"] else silent + 1
@@ -183,7 +185,9 @@ def _usable(history: History, model: str) -> Iterator[tuple[int, Control]]:
     refused, home = _refused(history), history.homes[model]
     for (partition, offset), record in sorted(history.records.items(), key=lambda one: one[0]):
         told = isinstance(record, LossesGathered | ChallengerScored) and record.model == model
-        if told and partition == home and (partition, offset) not in refused:
+        # Losses of a release that does not serve are passed over without a word, rubbish too.
+        sound = told and record.actor != rubbish.ACTOR if isinstance(record, LossesGathered) else told
+        if sound and partition == home and (partition, offset) not in refused:
             yield offset, record
 
 

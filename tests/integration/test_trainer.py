@@ -266,8 +266,8 @@ def test_a_recall_is_answered_without_workers_and_the_training_of_the_same_run_a
     with site.trainer() as meters:
         site.decide("RecallStarted", recall)
         (recalled,) = site.wait_results(1)
+    site.decide("TrainingStarted", order)  # before there is a trainer: one that knew only the recall would answer it again
     with site.trainer(LocalPool()):
-        site.decide("TrainingStarted", order)
         _, finished = site.wait_results(2)
     assert isinstance(recalled, RecallFinished), recalled
     assert (recalled.run, recalled.release) == (order.run, "")

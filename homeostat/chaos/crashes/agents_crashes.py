@@ -41,6 +41,11 @@ def crash(site: Site, point: str) -> None:
     life = site.start(ROLE, dies_at=point)
     site.ready(ROLE)
     trainee.send(ROWS)
+    if point in _OF_CHALLENGERS:
+        # What the lake holds when a challenger begins is learnt from, and not scored.
+        begun = path_of(site.settings.root, trainee.model)
+        until(lambda: life.ended or begun.exists(), lambda: f"a challenger begins: {begun}")
+        trainee.send(ROWS)
     life.killed_there()
     site.start(ROLE)
     trainee.send(ROWS)

@@ -44,7 +44,7 @@ def policy(seed: int) -> Policy:
     chosen = demo_policy(seed)
     return msgspec.structs.replace(
         chosen,
-        staleness=msgspec.structs.replace(chosen.staleness, enabled=False),
+        staleness=msgspec.structs.replace(chosen.staleness, trigger="nothing"),
         canary=msgspec.structs.replace(chosen.canary, steps=(FIRST_SHARE, 0.5, 1.0)),
     )
 
