@@ -2,8 +2,8 @@
 
 So the demo's accuracy is not evidence for them elsewhere. The replay is chaotic: a few rows more or less in one training
 lead to another history. Over 40 copies with windows up to 90 rows longer or shorter, other paces of looks and other luck of routing
-(`make bench NAME=loop_replay`) it served .769 in the mean (.756 to .776; frozen .746), above the clock with as many
-trainings in 36. Of 26 shuffles 22 start no training, two start one and two start two.
+(`make bench NAME=loop_replay`) it served .771 in the mean (.764 to .779; frozen .746), above the clock with as many
+candidates in 37. Of 26 shuffles 4 start nothing; 1.2 trainings and .8 challengers in the mean.
 
 A margin of 6 points at these disagreements needs about a hundred labelled rows: the canary's own delay eats what a training
 gains, and proving 2 points would take ten times as long. Shadow judges the loss on 96 labelled rows at least, two whole
