@@ -20,6 +20,8 @@ KEYS = {
     "trainings",
     "promotions",
     "rollbacks",
+    "challengers",
+    "null_challengers",
     "null_trainings",
     "null_allowed",
     "null_promotions",
@@ -45,6 +47,8 @@ KEYS = {
     "seconds",
 }
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortDemo:
@@ -63,7 +67,7 @@ def short_demo(tmp_path_factory: pytest.TempPathFactory) -> ShortDemo:
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "homeostat.cli", "demo", "--rows", str(ROWS), "--seed", "3", "--all", "--json"]
     command += ["--keep", str(folder / "kept"), "--report", str(folder / "report.html")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=570, check=False)
     assert "Traceback" not in ended.stderr, ended.stderr
     assert ended.stdout, ended.stderr
     return ShortDemo(
