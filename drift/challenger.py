@@ -29,6 +29,7 @@ from drift.challenger_encoding import (
 from drift.challenger_scaling import FAR, Scaling, seen_scaling
 from drift.challenger_state import Challenger, UnreadableChallenger, decode, encode, fresh
 from streams.encoding import Matrix
+from streams.scoring import column_losses
 
 Floats = NDArray[np.float64]
 
@@ -90,12 +91,8 @@ def predict(state: Challenger, matrix: Matrix) -> tuple[Floats, Floats | None]:
 
 
 def losses_of(shape: Shape, predicted: Floats, actual: Floats) -> Floats:
-    """Wrong class, or |error| / scale cut at 1; what is not a number loses 1 (as `streams.contract.loss_of`)."""
-    if shape.classes:
-        return np.where(predicted == actual, 0.0, 1.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        errors = np.abs(predicted - actual) / shape.target_scale
-    return np.where(np.isfinite(errors), np.minimum(errors, 1.0), 1.0)
+    """Wrong class, or |error| / scale cut at 1; what is not a number loses 1."""
+    return column_losses(predicted, actual, None if shape.classes else shape.target_scale)
 
 
 def lowest_share(classes: int) -> float:

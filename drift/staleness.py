@@ -17,7 +17,7 @@ States: waiting for losses -> measuring -> bought (until the run ends by a new c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, assert_never
@@ -168,7 +168,7 @@ def period_of(at: datetime, policy: StalenessPolicy) -> int:
     return (at - _EPOCH) // policy.period
 
 
-def measured(champion: Sequence[float], challenger: Sequence[float]) -> PeriodMeasured:
+def measured(champion: Collection[float], challenger: Collection[float]) -> PeriodMeasured:
     """A period from the losses of both on its rows, in the same order. Rows on which either is no number are left out.
 
     Raises ValueError when they differ in length.

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.challenger_rows import Key
+from trainer.adapters.logged_rows import Key
 
 KEYS: Final = 20_000
 """Rows remembered; a label told again later than so many rows counts anew."""

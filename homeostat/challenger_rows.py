@@ -8,14 +8,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Final
 
 from streams.contract import Contract
+from trainer.adapters.logged_rows import Key
 from trainer.dataset import LoggedLabel, LoggedPrediction
 from trainer.example import Example
 from trainer.left_out import LeavingOut, fault
 
-Key: TypeAlias = tuple[int, int]
 _WHOLE: Final = 2**64
 
 

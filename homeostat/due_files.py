@@ -16,12 +16,12 @@ from typing import Final, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from homeostat.challenger_rows import Key, LabelRows, Served
+from homeostat.challenger_rows import LabelRows, Served
 from homeostat.challenger_start import PARTITIONS, place_of
 from homeostat.served_rows import ServedRows
 from streams.topics import LABELS, PREDICTIONS
 from trainer.adapters.lake_files import LakeFile, LakeFiles
-from trainer.adapters.logged_rows import EPOCH, keys_of, labels_of
+from trainer.adapters.logged_rows import EPOCH, Key, keys_of, labels_of
 
 GROUP_ROWS: Final = 20_000
 """Label rows after which no further file is taken at once."""

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias, assert_never
 
-from homeostat import restoration
-from homeostat.model_state import ACCEPTED_LIMIT, INCIDENTS_LIMIT
+from homeostat import incident_rules, restoration
 from streams import topics
-from streams.codec import Undecodable, decode_control, decode_json
+from streams.codec import Undecodable, decode_json
 from streams.events import (
     AcceptChange,
     Decided,
@@ -28,7 +27,7 @@ from streams.events import (
     ReleaseQuarantine,
     Restored,
 )
-from streams.policy_log import Acting, PolicyLog
+from streams.policy_log import Acting, PolicyLog, marked
 from streams.ports import LogReader, LogUnavailable, Message
 from streams.quarantine import ended
 
@@ -67,18 +66,18 @@ def told(known: Incidents, record: QualityIncident | LossesGathered | Acting) ->
     match record:
         case LossesGathered():
             return replace(known, watermark=max(record.at, known.watermark or record.at))
+        case QualityIncident() if record.closed:
+            over = record.rule.until or record.at
+            return replace(known, rules=incident_rules.closed(known.rules, record.rule.incident, over))
+        case QualityIncident() if any(record.rule.incident == one.incident for one in (*known.rules, *known.released)):
+            return known
         case QualityIncident():
-            return _closed(known, record) if record.closed else _opened(known, record.rule)
+            return replace(known, rules=incident_rules.opened(known.rules, record.rule))
         case AcceptChange():
-            accepted = (*(name for name in known.accepted if name != record.feature), record.feature)[-ACCEPTED_LIMIT:]
-            return replace(known, accepted=accepted, rules=tuple(rule for rule in known.rules if rule.feature != record.feature))
+            accepted = incident_rules.with_accepted(known.accepted, record.feature)
+            return replace(known, accepted=accepted, rules=incident_rules.without_feature(known.rules, record.feature))
         case ReleaseQuarantine():
-            mine = [ended(rule, known.watermark or record.at) for rule in known.rules if rule.incident == record.incident]
-            return replace(
-                known,
-                rules=tuple(rule for rule in known.rules if rule.incident != record.incident),
-                released=(*known.released, *mine)[-INCIDENTS_LIMIT:],
-            )
+            return _released(known, record)
         case Restored():
             return _restored(record)
         case ModelRegistered() | PolicySet():
@@ -87,18 +86,15 @@ def told(known: Incidents, record: QualityIncident | LossesGathered | Acting) ->
             assert_never(record)
 
 
-def _opened(known: Incidents, rule: QuarantineRule) -> Incidents:
-    if any(rule.incident == one.incident for one in (*known.rules, *known.released)):
+def _released(known: Incidents, record: ReleaseQuarantine) -> Incidents:
+    rule = next((one for one in known.rules if one.incident == record.incident), None)
+    if rule is None:
         return known
-    rules = [ended(one, rule.since) if one.feature == rule.feature else one for one in known.rules]
-    rules.append(rule)
-    closed = [one.incident for one in rules if one.until is not None][: max(len(rules) - INCIDENTS_LIMIT, 0)]
-    return replace(known, rules=tuple(one for one in rules if one.incident not in closed)[-INCIDENTS_LIMIT:])
-
-
-def _closed(known: Incidents, record: QualityIncident) -> Incidents:
-    over = record.rule.until or record.at
-    return replace(known, rules=tuple(ended(one, over) if one.incident == record.rule.incident else one for one in known.rules))
+    return replace(
+        known,
+        rules=incident_rules.without(known.rules, record.incident),
+        released=incident_rules.with_released(known.released, rule, known.watermark or record.at),
+    )
 
 
 def _restored(record: Restored) -> Incidents:
@@ -234,11 +230,5 @@ def _of_incident(message: Message) -> Decided | None:
 
 
 def _of_agents(message: Message) -> QualityIncident | LossesGathered | None:
-    if not any(mark in message.value for mark in _MARKS):
-        return None
-    try:
-        record = decode_control(message.value)
-    except Undecodable:
-        return None
-    usable = isinstance(record, QualityIncident | LossesGathered) and message.key == record.model.encode()
-    return record if usable and isinstance(record, QualityIncident | LossesGathered) else None
+    record = marked(message, _MARKS)
+    return record if isinstance(record, QualityIncident | LossesGathered) else None

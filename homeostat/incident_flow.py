@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
-from homeostat.model_state import ACCEPTED_LIMIT, INCIDENTS_LIMIT, Arrival, Draft, ModelState, Step
+from homeostat import incident_rules
+from homeostat.model_state import INCIDENTS_LIMIT, Arrival, Draft, ModelState, Step
 from homeostat.rollout_flow import rollout_event
 from homeostat.training_flow import spoilt_by
 from serving.canary import Spoilt
 from streams.events import AcceptChange, QualityIncident, QuarantineRule, ReleaseQuarantine
-from streams.quarantine import ended
 
 
 def incident_called(state: ModelState, record: QualityIncident, arrival: Arrival) -> Step:
@@ -23,14 +23,12 @@ def incident_called(state: ModelState, record: QualityIncident, arrival: Arrival
     if record.closed:
         if known is None or known.until is not None:
             return state, (Draft(kind="Refused", why=f"incident {rule.incident} is not open"),)
-        over = msgspec.structs.replace(known, until=rule.until or record.at)
-        rules = tuple(over if one is known else one for one in state.incidents)
-        return _with(state, rules), (_closed(over, record.reason, record.numbers),)
+        rules = incident_rules.closed(state.incidents, rule.incident, rule.until or record.at)
+        return _with(state, rules), (_closed(known, record.reason, record.numbers),)
     if refusal := _unusable(state, record, known):
         return state, (Draft(kind="Refused", why=refusal),)
     replaced = tuple(one for one in state.quarantine if one.feature == rule.feature)
-    others = tuple(ended(one, rule.since) if one in replaced else one for one in state.incidents)
-    state = _with(state, _bounded((*others, rule)))
+    state = _with(state, incident_rules.opened(state.incidents, rule))
     opened = Draft(
         kind="IncidentOpened",
         why=record.reason,
@@ -48,9 +46,9 @@ def change_accepted(state: ModelState, record: AcceptChange) -> Step:
     about = tuple(one for one in state.incidents if one.feature == record.feature)
     if record.feature in state.accepted and not about:
         return state, (Draft(kind="Refused", why=f"the change of {record.feature} is accepted already"),)
-    rest = tuple(one for one in state.incidents if one.feature != record.feature)
+    rest = incident_rules.without_feature(state.incidents, record.feature)
     served = (*state.rollout.served, state.rollout.champion)
-    names = _accepted(state, record.feature)
+    names = incident_rules.with_accepted(state.accepted, record.feature)
     under = {name: releases for name, releases in state.accepted_under.items() if name in names}
     state = msgspec.structs.replace(state, accepted=names, accepted_under={**under, record.feature: served})
     said = Draft(kind="ChangeAccepted", why=f"{record.feature}: {record.words}")
@@ -64,8 +62,8 @@ def quarantine_released(state: ModelState, record: ReleaseQuarantine) -> Step:
     if rule is None:
         have = ", ".join(one.incident for one in state.incidents) or "none"
         return state, (Draft(kind="Refused", why=f"no incident {record.incident}; known are: {have}"),)
-    rest = tuple(one for one in state.incidents if one.incident != record.incident)
-    released = (*state.released, ended(rule, state.watermark))[-INCIDENTS_LIMIT:]
+    rest = incident_rules.without(state.incidents, record.incident)
+    released = incident_rules.with_released(state.released, rule, state.watermark)
     state = msgspec.structs.replace(state, released=released)
     return _with(state, rest), (_closed(rule, f"released by {record.words}", {}),)
 
@@ -104,20 +102,9 @@ def _candidate_checked(state: ModelState, arrival: Arrival) -> Step:
     return state, drafts
 
 
-def _accepted(state: ModelState, feature: str) -> tuple[str, ...]:
-    return (*(name for name in state.accepted if name != feature), feature)[-ACCEPTED_LIMIT:]
-
-
 def _closed(rule: QuarantineRule, why: str, numbers: dict[str, float]) -> Draft:
     why = f"{rule.feature} ({rule.kind}): {why}"
     return Draft(kind="IncidentClosed", why=why, numbers=dict(numbers), incident=rule.incident)
-
-
-def _bounded(incidents: tuple[QuarantineRule, ...]) -> tuple[QuarantineRule, ...]:
-    """The oldest closed ones are forgotten first. Rows that came before they were called carry no mark, and are then learnt from."""
-    excess = len(incidents) - INCIDENTS_LIMIT
-    closed = [one.incident for one in incidents if one.until is not None][: max(excess, 0)]
-    return tuple(one for one in incidents if one.incident not in closed)
 
 
 def _with(state: ModelState, incidents: tuple[QuarantineRule, ...]) -> ModelState:

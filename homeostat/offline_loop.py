@@ -7,14 +7,14 @@ this one draws its own, seeded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
 from drift import staleness
-from drift.staleness import Assessment, ChampionReplaced, PeriodMeasured, RunRefused, Staleness, TrainingTaken
+from drift.staleness import Assessment, ChampionReplaced, RunRefused, Staleness, TrainingTaken
 from homeostat.demo.calendar import next_stop
 from homeostat.demo_policy import IDLE_SYNC_ROWS, LABEL_DELAY_ROWS, ROLLOUT_SYNC_ROWS
 from homeostat.electricity import BEGIN, STEP, Columns
@@ -215,15 +215,9 @@ def _close_periods(loop: _Loop, row: int) -> None:
         begin = max(begin, loop.scored_from[champion])
         if begin >= end:
             continue
-        difference = loop.models[champion].wrong[begin:end].astype(np.float64)
-        if loop.challenger is not None:
-            difference -= loop.challenger.wrong[begin:end]
-        measured = PeriodMeasured(
-            rows=end - begin,
-            difference=float(difference.mean()),
-            row_variance=float(difference.var()),
-            offered=loop.challenger is not None and loop.policy.challenger.candidate and not loop.frozen_in_vain,
-        )
+        other = loop.challenger.wrong[begin:end] if loop.challenger is not None else np.zeros(end - begin)
+        offered = loop.challenger is not None and loop.policy.challenger.candidate and not loop.frozen_in_vain
+        measured = replace(staleness.measured(loop.models[champion].wrong[begin:end], other), offered=offered)
         loop.account, (assessment,) = staleness.advance(loop.account, measured, loop.policy.staleness)
         if assessment.buy:
             _bought(loop, row, assessment)

@@ -12,11 +12,11 @@ from typing import Final, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from homeostat.challenger_rows import Key, Served
+from homeostat.challenger_rows import Served
 from streams.events import ArmOutput
 from streams.topics import PREDICTIONS, named
 from trainer.adapters.lake_files import LakeFile, LakeFiles
-from trainer.adapters.logged_rows import keys_of, predictions_of
+from trainer.adapters.logged_rows import Key, keys_of, predictions_of
 
 INDEXED_ROWS: Final = 500_000
 """Rows whose place in their file is kept in memory (about 200 bytes each); the bytes of the files are the lake's to bound."""
@@ -82,7 +82,7 @@ class ServedRows:
         table = self._lake.table(file).take(pa.array(places))
         table = table.combine_chunks()
         rows = predictions_of([(file.partition, table)], set(keys_of(table)))
-        answers = (_champion(text) for text in table["outputs"].to_pylist())
+        answers = (champion_said(text) for text in table["outputs"].to_pylist())
         return [
             ((row.epoch, row.seq), Served(prediction=row, champion=champion, value=value))
             for row, (champion, value) in zip(rows, answers, strict=True)
@@ -110,6 +110,6 @@ def _rows(index: _Index) -> int:
     return sum(len(keys) for keys in index.values())
 
 
-def _champion(text: str) -> tuple[str, float | None]:
+def champion_said(text: str) -> tuple[str, float | None]:
     """The release that the row had as champion, and what that said; a failed or late answer says nothing."""
     return next(((output.release, output.value) for output in _outputs(text) if output.arm == CHAMPION), ("", None))

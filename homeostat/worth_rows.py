@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -14,19 +15,21 @@ import pyarrow.compute as pc
 from config.settings import Settings
 from homeostat.challenger_ring import RING_ROWS, losses_in
 from homeostat.challenger_state import UnusableState, path_of, read_state
+from homeostat.served_rows import champion_said
 from homeostat.timed_losses import NoRows, TimedLosses
 from streams import topics
 from streams.adapters.store import DirectoryStore
 from streams.contract import TargetContract, loss_of
-from streams.events import ArmOutput, Scalar
+from streams.events import Scalar
 from streams.policy import Policy
 from streams.release import load_contract, load_release
 from streams.topics import LABELS, PREDICTIONS
 from trainer.adapters.lake_files import LakeFile, LakeFiles
+from trainer.adapters.logged_rows import EPOCH, Key, keys_of
 
 CACHE_BYTES: Final = 64 * 2**20
 _LABEL: Final = msgspec.json.Decoder(Scalar)
-_OUTPUTS: Final = msgspec.json.Decoder(tuple[ArmOutput, ...])
+MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def timed_losses(settings: Settings, model: str, champion: str, policy: Policy) -> TimedLosses:
@@ -83,9 +86,6 @@ def _of_lake(settings: Settings, model: str, champion: str) -> TimedLosses:
     )
 
 
-Key = tuple[int, int]
-
-
 def _newest_labels(lake: LakeFiles, model: str) -> dict[Key, tuple[int, Scalar]]:
     """By identity: when the prediction was made, and the label; of a row labelled twice the one reported last."""
     labels: dict[Key, tuple[int, Scalar]] = {}
@@ -95,7 +95,7 @@ def _newest_labels(lake: LakeFiles, model: str) -> dict[Key, tuple[int, Scalar]]
             break
         rows = _mine(lake.table(file), model)
         columns = (_times(rows, "at"), _times(rows, "predicted_at"), rows["label"].to_pylist())
-        for key, at, made, label in zip(_keys(rows), *columns, strict=True):
+        for key, at, made, label in zip(keys_of(rows), *columns, strict=True):
             if reported.get(key, -1) < at:
                 reported[key] = at
                 labels[key] = (made, _LABEL.decode(label))
@@ -114,15 +114,15 @@ def _scored(
             return
         rows = _mine(lake.table(file), model)
         rows = rows.filter(pc.equal(rows["contract"], contract))
-        for key, text in zip(_keys(rows), rows["outputs"].to_pylist(), strict=True):
+        for key, text in zip(keys_of(rows), rows["outputs"].to_pylist(), strict=True):
             if key not in wanted:
                 continue
             made, label = wanted.pop(key)
-            said = next((one for one in _OUTPUTS.decode(text) if one.arm == "champion"), None)
-            if said is None or said.value is None:
+            release, value = champion_said(text)
+            if value is None:
                 continue
             try:
-                yield made, said.release, loss_of(target, said.value, label)
+                yield made, release, loss_of(target, value, label)
             except ValueError:
                 continue  # a label outside the contract counts for nothing anywhere
 
@@ -130,18 +130,13 @@ def _scored(
 def _newest_first(lake: LakeFiles, topic: str) -> list[tuple[int, LakeFile]]:
     """Files, with the time (microseconds) of the newest prediction that each speaks of."""
     files = [file for number in range(topics.named(topic).partitions) for file in lake.listed(topic, number)]
-    spans = [(int(span[1].timestamp() * 1e6), str(file.path), file) for file in files if (span := lake.span(file)) is not None]
-    return [(newest, file) for newest, _, file in sorted(spans, key=lambda each: each[:2], reverse=True)]
+    return [((newest - EPOCH) // MICROSECOND, file) for newest, file in lake.newest_first(files)]
 
 
 def _mine(table: pa.Table, model: str) -> pa.Table:
     """Rows of the model that are in no quarantine; null stands for no quarantine in old files."""
     held = pc.fill_null(table["quarantined"], False)
     return table.filter(pc.and_(pc.equal(table["model"], model), pc.invert(held)))
-
-
-def _keys(table: pa.Table) -> list[Key]:
-    return list(zip(table["epoch"].to_pylist(), table["seq"].to_pylist(), strict=True))
 
 
 def _times(table: pa.Table, name: str) -> list[Any]:

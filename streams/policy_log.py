@@ -7,11 +7,12 @@ registration, a second registration, a policy with a fault, one dated later than
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final, TypeAlias
 
 from streams.codec import Undecodable, decode_control
-from streams.events import AcceptChange, ModelRegistered, PolicySet, ReleaseQuarantine, Restored
+from streams.events import AcceptChange, Control, ModelRegistered, PolicySet, ReleaseQuarantine, Restored
 from streams.policy_limits import fault
 from streams.ports import Message
 
@@ -22,6 +23,20 @@ IDS_KEPT: Final = 512
 _MARKS: Final = (b"PolicySet", b"ModelRegistered", b"AcceptChange", b"ReleaseQuarantine", b"Restored")
 
 Acting: TypeAlias = ModelRegistered | PolicySet | AcceptChange | ReleaseQuarantine | Restored
+
+
+def marked(message: Message, marks: Iterable[bytes]) -> Control | None:
+    """The record of `control` in a message that has one of these marks, if it can be read and lies under its model's key.
+
+    What has none is not decoded: most of the topic is about other things.
+    """
+    if not any(mark in message.value for mark in marks):
+        return None
+    try:
+        record = decode_control(message.value)
+    except Undecodable:
+        return None
+    return record if message.key == record.model.encode() else None
 
 
 class PolicyLog:
@@ -36,13 +51,8 @@ class PolicyLog:
     def acting(self, message: Message) -> Acting | None:
         """The record of this message, if it acts on policies or incidents."""
         first = self._first.setdefault(message.partition, message.offset)
-        if not any(mark in message.value for mark in _MARKS):
-            return None
-        try:
-            record = decode_control(message.value)
-        except Undecodable:
-            return None
-        if not isinstance(record, Acting) or message.key != record.model.encode() or record.at > message.broker_time + AHEAD:
+        record = marked(message, _MARKS)
+        if not isinstance(record, Acting) or record.at > message.broker_time + AHEAD:
             return None
         if isinstance(record, ModelRegistered | PolicySet) and fault(record.policy):
             return None

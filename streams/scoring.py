@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streams.contract import Contract, loss_of
 from streams.events import Predicted
 from streams.lake_row import LabelRow, Refused
@@ -52,3 +55,16 @@ def losses_of(contract: Contract, row: LabelRow) -> tuple[ArmLoss, ...] | Refuse
         )
     except ValueError as error:
         return Refused(reason="bad_label", detail=str(error))
+
+
+def column_losses(predicted: NDArray[np.float64], actual: NDArray[np.float64], scale: float | None) -> NDArray[np.float64]:
+    """`streams.contract.loss_of` for whole columns: |error| / scale cut at 1, or (no scale) wrong class. What is no number loses 1.
+
+    >>> column_losses(np.array([1.0, 9.0, np.nan]), np.array([2.0, 2.0, 2.0]), 2.0).tolist()
+    [0.5, 1.0, 1.0]
+    """
+    if scale is None:
+        return np.where(predicted == actual, 0.0, 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = np.abs(predicted - actual) / scale
+    return np.where(np.isfinite(errors), np.minimum(errors, 1.0), 1.0)

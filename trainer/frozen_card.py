@@ -12,7 +12,7 @@ from trainer.dataset import Dataset
 from trainer.gate import GateVerdict
 from trainer.runcard import RunCard
 from trainer.stopwatch import Stopwatch
-from trainer.training_card import StoredDataset
+from trainer.training_card import StoredDataset, inputs, judged
 from trainer.workshop import Workshop
 
 FREEZE_AGAIN: Final = (
@@ -51,13 +51,7 @@ def frozen_card(
         step="frozen challenger",
         command=FREEZE_AGAIN,
         interpolated_command=FREEZE_AGAIN.format(dataset=stored.manifest[:12]),
-        inputs={
-            "dataset": stored.manifest,
-            "rows": stored.data,
-            "registration": registration,
-            "champion": order.champion,
-            "contract": parent.contract,
-        },
+        inputs=inputs(order, parent, registration, stored),
         outputs=dict(outputs),
         parameters={"memory_rows": float(order.policy.training.window_rows), "share": order.policy.challenger.share},
         seeds={},
@@ -73,13 +67,7 @@ def frozen_card(
             "gate": "passed" if verdict.passed else "refused",
             "judged_on": JUDGED_ON,
         },
-        metrics={
-            **numbers,
-            **verdict.numbers,
-            "gate_measured": float(verdict.measured),
-            "rows_live": float(dataset.table.rows - dataset.live_from),
-            "rows_left_out": float(sum(dataset.left_out.values())),
-        },
+        metrics={**numbers, **judged(verdict, dataset)},
         parent=order.champion,
         cause=order.cause,
         trained_until=learnt_until,

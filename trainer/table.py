@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streams.contract import TargetContract, class_name
 from streams.events import Scalar
+from streams.scoring import column_losses
 
 Target: TypeAlias = NDArray[np.float64]
 
@@ -65,7 +66,4 @@ def losses(target: TargetContract, predicted: NDArray[np.float64], actual: Targe
     >>> losses(TargetContract(name="y", task="regression", scale=2.0), np.array([1.0, 9.0, np.nan]), np.array([2.0, 2.0, 2.0])).tolist()
     [0.5, 1.0, 1.0]
     """
-    if target.task == "classification":
-        return np.where(predicted == actual, 0.0, 1.0)
-    errors = np.abs(predicted - actual) / target.scale
-    return np.where(np.isfinite(errors), np.minimum(errors, 1.0), 1.0)
+    return column_losses(predicted, actual, None if target.task == "classification" else target.scale)

@@ -70,13 +70,7 @@ def training_card(
         interpolated_command=TRAIN_AGAIN.format(
             recipe=order.policy.training.recipe, seed=order.seed, dataset=stored.manifest[:12], model=parent.model
         ),
-        inputs={
-            "dataset": stored.manifest,
-            "rows": stored.data,
-            "registration": registration,
-            "champion": order.champion,
-            "contract": parent.contract,
-        },
+        inputs=inputs(order, parent, registration, stored),
         outputs=dict(outputs),
         parameters=dict(fitted.found.parameters),
         seeds={"search": order.seed, "fit": order.seed},
@@ -88,13 +82,10 @@ def training_card(
         price=_price(order.policy),
         tags={**(facts.tags or {}), "recipe": order.policy.training.recipe, "gate": "passed" if verdict.passed else "refused"},
         metrics={
-            **verdict.numbers,
+            **judged(verdict, dataset),
             **regret,
             **fitted.metrics(),
-            "gate_measured": float(verdict.measured),
             "rows_fitted": float(fitted_rows),
-            "rows_live": float(dataset.table.rows - dataset.live_from),
-            "rows_left_out": float(sum(dataset.left_out.values())),
         },
         parent=order.champion,
         cause=order.cause,
@@ -145,6 +136,27 @@ def registration_card(
         parent="",
         cause=run,
     )
+
+
+def inputs(order: TrainingOrder, parent: Release, registration: str, stored: StoredDataset) -> dict[str, str]:
+    """Digests of what a run under an order went in with, by role."""
+    return {
+        "dataset": stored.manifest,
+        "rows": stored.data,
+        "registration": registration,
+        "champion": order.champion,
+        "contract": parent.contract,
+    }
+
+
+def judged(verdict: GateVerdict, dataset: Dataset) -> dict[str, float]:
+    """What the gate found, and how the dataset's rows came together."""
+    return {
+        **verdict.numbers,
+        "gate_measured": float(verdict.measured),
+        "rows_live": float(dataset.table.rows - dataset.live_from),
+        "rows_left_out": float(sum(dataset.left_out.values())),
+    }
 
 
 def resources(pool: TrialPool, fitted: Fitted, stored: StoredDataset, *, timed: bool = True) -> dict[str, float]:

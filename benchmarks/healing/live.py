@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +22,7 @@ from homeostat.offline_challenger import challenge
 from homeostat.offline_loop import replay_loop
 from homeostat.offline_result import LoopReplay
 from streams.policy import StalenessPolicy
+from trainer.adapters.ray_process import own_signal_handlers
 
 ROWS: Final = 10_000
 """Of each of the demo's two streams, after their first tenths. The first purchase comes some 1,800 rows behind those."""
@@ -52,7 +51,7 @@ def live(seed: int, rows: int = ROWS) -> dict[str, Any]:
     """Run it in a directory of its own, some minutes, and read its log; null figures and the reason where it cannot go on."""
     data = Path(tempfile.mkdtemp(prefix="homeostat-heal-"))
     try:
-        with _own_signals():
+        with own_signal_handlers():  # the demo has its own, and ends by itself; behind it, whoever measures goes on as before
             _run_demo(data, seed, rows)
     except Failure as failure:
         return not_run(str(failure))
@@ -105,14 +104,3 @@ def _run_demo(data: Path, seed: int, rows: int) -> None:
     # It says what so short a run did not show, and ends with a status; that is judged elsewhere.
     with suppress(typer.Exit):
         demo(keep=data, seed=seed, rows=rows, report=data / "report.html")
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """The demo ends by itself on a signal; behind it, whoever measures goes on as before."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

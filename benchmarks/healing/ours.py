@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from benchmarks.healing.action import Action
 from benchmarks.healing.replay import Past
-from drift.staleness import ChampionReplaced, PeriodMeasured, Staleness, advance
+from drift.staleness import ChampionReplaced, PeriodMeasured, Staleness, advance, measured
 from streams.policy import StalenessPolicy
 
 
@@ -47,7 +49,7 @@ class Ours:
                 rows=losses.rows, difference=losses.difference, row_variance=losses.row_variance, offered=self.candidate
             )
         rows = past.champion_losses(past.stream.begin(period), past.stream.begin(period + 1))
-        return PeriodMeasured(rows=len(rows), difference=float(rows.mean()), row_variance=float(rows.var()))
+        return measured(rows, np.zeros(len(rows)))
 
 
 def ours(price: float, *, noise_trainings: float | None = None, reference: bool = True, candidate: bool = True) -> Ours:

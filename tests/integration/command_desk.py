@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,17 @@ from tests.integration.role_process import RoleProcess, free_port, wait_for
 from tests.integration.small_release import ROWS, contract_of, put_release
 
 PLACES = [(topic, number) for topic in (topics.DECISIONS, topics.ROUTES) for number in range(topics.named(topic).partitions)]
+
+
+@contextmanager
+def with_control(bootstrap: str, data: Path) -> Iterator[CommandDesk]:
+    """A desk on that broker, with a controller, closed behind."""
+    desk = CommandDesk(bootstrap, data)
+    try:
+        desk.start("control")
+        yield desk
+    finally:
+        desk.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from streams.events import Pause, Restored
 from streams.ports import Message
 from streams.release import encode
 from tests.core.control_log import EVENT_T0, POLICY, ControlLog, finished, registered, retrain
-from tests.integration.command_desk import CommandDesk
+from tests.integration.command_desk import CommandDesk, with_control
 from trainer.runcard import Environment, RunCard
 
 CARD = RunCard(
@@ -32,12 +32,8 @@ CARD = RunCard(
 
 @pytest.fixture(scope="module")
 def desk(broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandDesk]:  # type: ignore[no-untyped-def]  # conftest's
-    desk = CommandDesk(broker.bootstrap_servers, tmp_path_factory.mktemp("look"))
-    try:
-        desk.start("control")
+    with with_control(broker.bootstrap_servers, tmp_path_factory.mktemp("look")) as desk:
         yield desk
-    finally:
-        desk.close()
 
 
 @pytest.fixture(scope="module")

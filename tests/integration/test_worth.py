@@ -20,7 +20,7 @@ from streams.policy import ChallengerPolicy
 from streams.release import encode
 from tests.core.control_log import EVENT_T0, PERIOD, POLICY, evidence, finished, losses
 from tests.core.trainer_rows import row
-from tests.integration.command_desk import CommandDesk
+from tests.integration.command_desk import CommandDesk, with_control
 from tests.integration.test_commands_look import CARD
 
 OWN = msgspec.structs.replace(POLICY, challenger=ChallengerPolicy(enabled=False))
@@ -29,12 +29,8 @@ ROWS = 4_000
 
 @pytest.fixture(scope="module")
 def desk(broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandDesk]:  # type: ignore[no-untyped-def]  # conftest's
-    desk = CommandDesk(broker.bootstrap_servers, tmp_path_factory.mktemp("worth"))
-    try:
-        desk.start("control")
+    with with_control(broker.bootstrap_servers, tmp_path_factory.mktemp("worth")) as desk:
         yield desk
-    finally:
-        desk.close()
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,7 @@ class FoundRows:
 
     def add_newest(self, lake: LakeFiles, files: Iterable[LakeFile], labelled_rows: int) -> None:
         """Read files, newest first, and stop as soon as no unread one can hold one of the newest `labelled_rows` rows."""
-        spans = [(span[1], str(file.path), file) for file in files if (span := lake.span(file)) is not None]
-        for newest, _, file in sorted(spans, key=lambda each: each[:2], reverse=True):
+        for newest, file in lake.newest_first(files):
             if self._complete(labelled_rows, newest):
                 return
             self.add(file.topic, file.partition, lake.table(file))

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,6 +113,11 @@ class LakeFiles:
                 return None
             self._spans[file.path] = span[0]
         return self._spans[file.path]
+
+    def newest_first(self, files: Iterable[LakeFile]) -> list[tuple[datetime, LakeFile]]:
+        """Those with rows, by the newest prediction that each speaks of."""
+        spans = [(span[1], str(file.path), file) for file in files if (span := self.span(file)) is not None]
+        return [(newest, file) for newest, _, file in sorted(spans, key=lambda each: each[:2], reverse=True)]
 
     def table(self, file: LakeFile) -> pa.Table:
         """Its rows, kept while they fit: the next who asks wants most of them again."""

@@ -47,7 +47,7 @@ def start(place: RayPlace) -> Path | None:
     place.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     sockets = _short_directory(place.directory)
     _set_environment(place.directory)
-    with _own_signal_handlers():
+    with own_signal_handlers():
         import ray
 
         try:
@@ -118,8 +118,8 @@ def _token(directory: Path) -> Path:
 
 
 @contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Ray puts a handler of its own on SIGTERM, which would end the role without its clean stop."""
+def own_signal_handlers() -> Iterator[None]:
+    """Whatever is done within keeps its hands off them: Ray's handler of SIGTERM would end the role without its clean stop."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

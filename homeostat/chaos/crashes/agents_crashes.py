@@ -29,7 +29,6 @@ ROWS: Final = 40
 """Some periods."""
 _OF_CHALLENGERS: Final = ("agents:challenger_kept", "agents:challenger_written")
 _SIGNALS: Final = (LossesGathered, EvidenceGathered, DriftDetected, DetectorsArmed, QualityIncident)
-
 UNMEASURED: Final = 2
 """Newest periods that may wait for a lake file that is still open."""
 
@@ -67,13 +66,7 @@ def crash(site: Site, point: str) -> None:
 
 def told(site: Site, model: str) -> dict[str, bytes]:
     """The agents' signals by id. Raises Unclean where one id stands for two different records."""
-    records: dict[str, list[Control]] = defaultdict(list)
-    for record in site.log.look().control(model):
-        if isinstance(record, _SIGNALS):
-            records[record.id].append(record)
-    for key, repeats in records.items():
-        require(same_bytes(repeats), f"signal {key} was told twice, and differs: {repeats}")
-    return {key: encode_json(repeats[0]) for key, repeats in records.items()}
+    return {key: encode_json(record) for key, record in _by_id(site, model, _SIGNALS).items()}
 
 
 def _acted_once(site: Site, model: str) -> None:
@@ -125,9 +118,15 @@ def _challenger_is_whole(site: Site, trainee: Traffic) -> int:
 
 def _scored(site: Site, model: str) -> dict[str, ChallengerScored]:
     """What the challenger told, by id. Raises Unclean where one id stands for two different records."""
-    records: dict[str, list[ChallengerScored]] = defaultdict(list)
+    told_of = _by_id(site, model, (ChallengerScored,))
+    return {key: record for key, record in told_of.items() if isinstance(record, ChallengerScored)}
+
+
+def _by_id(site: Site, model: str, kinds: tuple[type[Control], ...]) -> dict[str, Control]:
+    """The records of these kinds by id. Raises Unclean where one id stands for two different records."""
+    records: dict[str, list[Control]] = defaultdict(list)
     for record in site.log.look().control(model):
-        if isinstance(record, ChallengerScored):
+        if isinstance(record, kinds):
             records[record.id].append(record)
     for key, repeats in records.items():
         require(same_bytes(repeats), f"{key} was told twice, and differs: {repeats}")
