@@ -13,7 +13,7 @@ import pytest
 
 from homeostat.demo.episodes import bad_candidate, data_bug, recurring
 
-ROWS = 1_920
+ROWS = 3_648
 """Twenty periods: enough to go stale once and be healed, not enough to prove a gain by weeks."""
 KEYS = {
     "healed",
@@ -63,7 +63,7 @@ class ShortDemo:
 
 @pytest.fixture(scope="module")
 def short_demo(tmp_path_factory: pytest.TempPathFactory) -> ShortDemo:
-    """`homeostat demo --all --rows 1920 --keep ... --json`."""
+    """`homeostat demo --all --rows 3648 --keep ... --json`."""
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "homeostat.cli", "demo", "--rows", str(ROWS), "--seed", "3", "--all", "--json"]
     command += ["--keep", str(folder / "kept"), "--report", str(folder / "report.html")]
